@@ -1,0 +1,1 @@
+"""What every Sigma-X service shares: messages, pure decisions, and the runtime."""

@@ -1,0 +1,1 @@
+"""Pure trading rules that two services, or a service and a backtest, apply alike."""

@@ -1,0 +1,1 @@
+"""What every service does the same way: settings, logs, traces, health, messaging, storage."""

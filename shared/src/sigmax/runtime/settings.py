@@ -1,0 +1,83 @@
+"""Everything a service reads from its environment; what people change lives in Postgres instead."""
+
+import os
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
+
+from sigmax.schemas.topology import owner_of
+
+_PREFIX = "SIGMAX_"
+_SECRETS_DIR = "SIGMAX_SECRETS_DIR"
+_SECRETS_DIR_DEFAULT = "/run/secrets"
+
+
+class SettingsError(Exception):
+    """The environment does not make a service: the text names each variable and what to do."""
+
+
+class ServiceSettings(BaseSettings):
+    """What every service is told: where the servers are, and who it is to them.
+
+    Values come from variables with the prefix `SIGMAX_`, secrets from files of the same name (without the prefix, in
+    lower case) in the folder that `SIGMAX_SECRETS_DIR` names.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="ignore")
+
+    service: ClassVar[str]
+
+    replica: str = Field(default="0", pattern=r"^[A-Za-z0-9_.-]{1,40}$")
+    """Tells replicas apart; stable over restarts."""
+    database_url: str = Field(pattern=r"^postgresql://")
+    """`postgresql://host:port/database`; the login is the service's own."""
+    rabbitmq_url: str = Field(pattern=r"^amqps?://")
+    redis_url: str = Field(pattern=r"^rediss?://")
+    database_password: SecretStr
+    rabbitmq_password: SecretStr
+    redis_password: SecretStr
+    database_pool_max: int = Field(default=10, ge=2, le=100)
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(default=8000, ge=1, le=65535)
+    log_level: str = Field(default="info", pattern=r"^(debug|info|warning|error)$")
+    otlp_endpoint: str | None = None
+    """Where traces go, OTLP over HTTP; None keeps the context on every message and records no spans."""
+    trace_ratio: float = Field(default=0.01, ge=0, le=1)
+
+    @property
+    def owner(self) -> str:
+        """Give the service's login, schema, and topic owner."""
+        return owner_of(self.service)
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Self:
+        """Read the environment. Raises `SettingsError` that names every bad variable."""
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            problems = "\n".join(f"  {_name(part['loc'])}: {part['msg']}" for part in error.errors())
+            secrets_dir = os.environ.get(_SECRETS_DIR, _SECRETS_DIR_DEFAULT)
+            raise SettingsError(
+                f"{cls.service} cannot start; set these variables, or for passwords and keys the files of the same name"
+                f" in {secrets_dir}:\n{problems}"
+            ) from None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read secrets from files whose names carry no prefix: `database_password`."""
+        folder = Path(os.environ.get(_SECRETS_DIR, _SECRETS_DIR_DEFAULT))
+        files = (SecretsSettingsSource(settings_cls, secrets_dir=folder, env_prefix=""),) if folder.is_dir() else ()
+        return (init_settings, *files, env_settings)
+
+
+def _name(location: tuple[int | str, ...]) -> str:
+    return _PREFIX + "_".join(str(part) for part in location).upper()

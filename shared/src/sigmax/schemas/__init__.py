@@ -1,0 +1,1 @@
+"""Messages: all that crosses from one container to another."""

@@ -1,0 +1,105 @@
+"""What people, the clock, and the services say to steer the platform.
+
+api_gateway.command.v1          -> risk-gate, strategy-engine
+risk_gate.stage_changed.v1      -> order-worker, strategy-engine, api-gateway, notifier
+risk_gate.posture_changed.v1    -> strategy-engine, api-gateway
+*.alert.v1                      -> notifier, api-gateway
+scheduler.job_due.v1            -> the service that owns the job
+*.job_finished.v1               -> scheduler
+"""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from sigmax.schemas.base import Message
+from sigmax.schemas.types import AlertLevel, Name, Posture, Scope, Stage, Text, Utc
+
+
+class CommandName(StrEnum):
+    """What a person may ask for."""
+
+    ACTIVATE_STRATEGY = "activate_strategy"
+    STOP_STRATEGY = "stop_strategy"
+    SET_PARAMS = "set_params"
+    HALT = "halt"
+    RESUME = "resume"
+    CANCEL_ORDER = "cancel_order"
+
+
+class Command(Message):
+    """A person's order to the platform, already authorised by the gateway."""
+
+    TOPIC = "api_gateway.command.v1"
+
+    command: CommandName
+    subject: str = Field(max_length=100)
+    """The strategy, order, or scope id the command is about; `global` for all."""
+    scope: Scope = Scope.GLOBAL
+    """For halt and resume."""
+    values: dict[str, str] = Field(default_factory=dict, max_length=100)
+    """The new parameters of `set_params`, by name."""
+    requested_by: Name
+    reason: Text = ""
+
+
+class StageChanged(Message):
+    """How much trading is allowed has changed, or is told again."""
+
+    TOPIC = "risk_gate.stage_changed.v1"
+
+    scope: Scope
+    scope_id: Name
+    from_stage: Stage
+    to_stage: Stage
+    version: int = Field(ge=1)
+    """Rising per scope: a reader ignores what is older than what it knows."""
+    changed_by: Name
+    reason: Text
+
+
+class PostureChanged(Message):
+    """How boldly to trade has changed."""
+
+    TOPIC = "risk_gate.posture_changed.v1"
+
+    account_id: Name
+    from_posture: Posture
+    to_posture: Posture
+    changed_by: Name
+    reason: Text
+
+
+class Alert(Message):
+    """Something a person should know."""
+
+    TOPIC = "*.alert.v1"
+
+    level: AlertLevel
+    code: Name
+    subject: str = Field(min_length=1, max_length=200)
+    text: Text
+    values: dict[str, str] = Field(default_factory=dict, max_length=50)
+    dedupe_key: str = Field(min_length=1, max_length=200)
+    """Alerts with the same key within the notifier's window are one alert."""
+
+
+class JobDue(Message):
+    """A job's time has come."""
+
+    TOPIC = "scheduler.job_due.v1"
+
+    job: Name
+    due_at: Utc
+    attempt: int = Field(default=1, ge=1)
+
+
+class JobFinished(Message):
+    """A job ended, well or not."""
+
+    TOPIC = "*.job_finished.v1"
+
+    job: Name
+    due_at: Utc
+    succeeded: bool
+    text: Text = ""

@@ -1,0 +1,140 @@
+"""Who publishes and who reads what: the one table that queues, rights, and the READMEs follow from."""
+
+from dataclasses import dataclass, field
+
+from sigmax.schemas.base import Message
+from sigmax.schemas.control import Alert, Command, JobDue, JobFinished, PostureChanged, StageChanged
+from sigmax.schemas.orders import (
+    CancelRequested,
+    Fill,
+    OrderApproved,
+    OrderDenied,
+    OrderEvent,
+    PositionChanged,
+    Reconciled,
+)
+from sigmax.schemas.signals import Decision, JudgementRequested, Signal
+
+EXCHANGE = "sigmax"
+DEAD_LETTER_EXCHANGE = "sigmax.dead"
+
+SERVICES = (
+    "collector",
+    "strategy-engine",
+    "llm-controller",
+    "risk-gate",
+    "order-worker",
+    "notifier",
+    "api-gateway",
+    "scheduler",
+    "paper-venue",
+)
+"""Folder and process names; the package, Postgres schema, and topic owner are the same with underscores."""
+
+MESSAGES: tuple[type[Message], ...] = (
+    Signal,
+    JudgementRequested,
+    Decision,
+    OrderApproved,
+    OrderDenied,
+    CancelRequested,
+    OrderEvent,
+    Fill,
+    PositionChanged,
+    Reconciled,
+    Command,
+    StageChanged,
+    PostureChanged,
+    Alert,
+    JobDue,
+    JobFinished,
+)
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What one service may touch beside its own Postgres schema."""
+
+    consumes: tuple[type[Message], ...] = ()
+    publishes: tuple[type[Message], ...] = ()
+    reads: tuple[str, ...] = ()
+    """Redis keys or patterns it may read."""
+    owns: tuple[str, ...] = ()
+    """Redis keys or patterns it may read and write."""
+    has_database: bool = True
+    reads_all_schemas: bool = False
+    secrets: tuple[str, ...] = field(default=())
+    """Secret files of its own, beside the passwords of the three servers."""
+
+
+REACH: dict[str, Reach] = {
+    "collector": Reach(publishes=(Alert,), owns=("md.*",)),
+    "strategy-engine": Reach(
+        consumes=(OrderDenied, OrderEvent, Fill, Command, StageChanged, PostureChanged),
+        publishes=(Signal, JudgementRequested, Alert),
+        reads=("md.*",),
+        owns=("lease.strategy_engine.*", "cursor.strategy_engine.*"),
+    ),
+    "llm-controller": Reach(
+        consumes=(JudgementRequested, OrderDenied),
+        publishes=(Decision, Alert),
+        reads=("md.latest",),
+        secrets=("model_api_key",),
+    ),
+    "risk-gate": Reach(
+        consumes=(Signal, JudgementRequested, Decision, OrderEvent, Fill, PositionChanged, Reconciled, Command),
+        publishes=(OrderApproved, OrderDenied, CancelRequested, StageChanged, PostureChanged, Alert),
+        reads=("md.latest", "md.instruments"),
+        secrets=("approval_key",),
+    ),
+    "order-worker": Reach(
+        consumes=(OrderApproved, CancelRequested, StageChanged),
+        publishes=(OrderEvent, Fill, PositionChanged, Reconciled, Alert),
+        reads=("md.instruments", "md.latest"),
+        owns=("rate.*",),
+        secrets=("approval_key", "venue_api_key", "venue_api_secret"),
+    ),
+    "notifier": Reach(
+        consumes=(Alert, OrderApproved, OrderEvent, StageChanged), publishes=(Alert,), secrets=("channels",)
+    ),
+    "api-gateway": Reach(
+        consumes=(
+            Decision,
+            OrderApproved,
+            OrderDenied,
+            OrderEvent,
+            Fill,
+            PositionChanged,
+            Reconciled,
+            StageChanged,
+            PostureChanged,
+            Alert,
+        ),
+        publishes=(Command, Alert),
+        reads=("md.*", "ops.heartbeats"),
+        owns=("gateway.*",),
+        reads_all_schemas=True,
+        secrets=("jwt_key",),
+    ),
+    "scheduler": Reach(consumes=(JobDue, JobFinished), publishes=(JobDue, JobFinished, Alert), reads=("ops.heartbeats",)),
+    "paper-venue": Reach(reads=("md.*",), secrets=("venue_api_key", "venue_api_secret")),
+}
+
+
+def owner_of(service: str) -> str:
+    """Give the topic owner, Postgres schema, package, and login of a service: `risk_gate` for `risk-gate`."""
+    return service.replace("-", "_")
+
+
+def queue_of(service: str, message: type[Message]) -> str:
+    """Name the queue on which a service reads a message: `order_worker.order_approved.v1`.
+
+    The reader's name stands first, so that who owns a queue is read off its name.
+    """
+    kind, version = message.TOPIC.split(".")[1:]
+    return f"{owner_of(service)}.{kind}.{version}"
+
+
+def dead_letter_queue_of(service: str) -> str:
+    """Name the one queue in which a service's rejected messages wait for a person."""
+    return f"{owner_of(service)}.dead"
