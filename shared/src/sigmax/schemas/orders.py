@@ -1,7 +1,7 @@
 """From an approval to a fill.
 
-risk_gate.order_approved.v1        -> order-worker, api-gateway, notifier
-risk_gate.order_denied.v1          -> strategy-engine, llm-controller, api-gateway
+risk_gate.order_approved.v1        -> order-worker, api-gateway
+risk_gate.order_denied.v1          -> strategy-engine, api-gateway
 risk_gate.cancel_requested.v1      -> order-worker
 order_worker.order_event.v1        -> risk-gate, strategy-engine, api-gateway, notifier
 order_worker.fill.v1               -> risk-gate, strategy-engine, api-gateway

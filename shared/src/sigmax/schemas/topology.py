@@ -76,7 +76,7 @@ REACH: dict[str, Reach] = {
         owns=("lease.strategy_engine.*", "cursor.strategy_engine.*"),
     ),
     "llm-controller": Reach(
-        consumes=(JudgementRequested, OrderDenied),
+        consumes=(JudgementRequested,),
         publishes=(Decision, Alert),
         reads=("md.latest",),
         secrets=("model_api_key",),
@@ -94,9 +94,7 @@ REACH: dict[str, Reach] = {
         owns=("rate.*",),
         secrets=("approval_key", "venue_api_key", "venue_api_secret"),
     ),
-    "notifier": Reach(
-        consumes=(Alert, OrderApproved, OrderEvent, StageChanged), publishes=(Alert,), secrets=("channels",)
-    ),
+    "notifier": Reach(consumes=(Alert, OrderEvent, StageChanged), publishes=(Alert,), secrets=("channels",)),
     "api-gateway": Reach(
         consumes=(
             Decision,
