@@ -1,0 +1,46 @@
+"""Run a service: `python -m sigmax.runtime risk_gate`."""
+
+import importlib
+import os
+import sys
+
+import uvicorn
+
+from sigmax.runtime import logs, service
+from sigmax.runtime.settings import SettingsError
+
+
+def main(arguments: list[str]) -> int:
+    """Serve the package's `app.app` until SIGTERM; give the exit status."""
+    if len(arguments) != 1:
+        print("usage: python -m sigmax.runtime PACKAGE    (for example risk_gate)", file=sys.stderr)
+        return 2
+    app = importlib.import_module(f"{arguments[0]}.app").app
+    try:
+        settings = app.state.settings_type.load()
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    logs.configure(settings.service, settings.replica, settings.log_level)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=settings.http_host,
+            port=settings.http_port,
+            log_config=None,
+            access_log=False,
+            lifespan="on",
+            timeout_graceful_shutdown=5,
+            server_header=False,
+        )
+    )
+    server.run()
+    return 0 if server.started and not service.failed else 1
+
+
+if __name__ == "__main__":
+    # os._exit: threads of client libraries must not keep a process alive whose work has ended.
+    status = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

@@ -1,0 +1,76 @@
+"""RabbitMQ as every service uses it: declared by the deploy job, confirmed when published, one connection each way."""
+
+import asyncio
+from collections.abc import Mapping
+from urllib.parse import quote, urlsplit
+from uuid import UUID
+
+import aio_pika
+from aio_pika.abc import AbstractExchange, AbstractRobustConnection
+from faststream.rabbit import ExchangeType, QueueType, RabbitExchange, RabbitQueue
+
+from sigmax.schemas.base import Message
+from sigmax.schemas.topology import EXCHANGE, queue_of
+
+TRADING = RabbitExchange(EXCHANGE, type=ExchangeType.TOPIC, durable=True, declare=False)
+"""The one exchange. Services have no right to declare: the deploy job does."""
+
+_PUBLISH_TIMEOUT_S = 5.0
+
+
+def work_queue(service: str, message: type[Message]) -> RabbitQueue:
+    """Name the quorum queue on which a service reads a message."""
+    return RabbitQueue(queue_of(service, message), queue_type=QueueType.QUORUM, durable=True, declare=False)
+
+
+def amqp_url(url: str, user: str, password: str) -> str:
+    """Put a login and a heartbeat into `amqp://host:port/vhost`: a silent connection is found within a minute."""
+    parts = urlsplit(url)
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{quote(user)}:{quote(password, safe='')}@{parts.hostname}{port}{parts.path or '/'}?heartbeat=10"
+
+
+class Publisher:
+    """Publishes with confirms, persistent and mandatory: an unroutable message is an error."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: AbstractRobustConnection | None = None
+        self._exchange: AbstractExchange | None = None
+
+    async def open(self) -> None:
+        """Connect. Raises `OSError` or an AMQP error when the broker is away or refuses the login."""
+        self._connection = await aio_pika.connect_robust(self._url, timeout=10, reconnect_interval=1)
+        channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
+        self._exchange = await channel.get_exchange(EXCHANGE, ensure=False)
+
+    async def publish(self, topic: str, body: bytes, message_id: UUID, headers: Mapping[str, str]) -> None:
+        """Send one message and wait for the broker's confirm. Raises when it does not come within 5 s."""
+        assert self._exchange is not None, "open() comes first"
+        # On a lost connection aio-pika waits for the next one, whatever timeout it was given.
+        async with asyncio.timeout(_PUBLISH_TIMEOUT_S):
+            await self._exchange.publish(
+                aio_pika.Message(
+                    body,
+                    content_type="application/json",
+                    delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+                    message_id=str(message_id),
+                    headers=dict(headers),
+                ),
+                routing_key=topic,
+                mandatory=True,
+            )
+
+    async def depth(self, queue: str) -> tuple[int, int]:
+        """Give (messages waiting, consumers) of a queue. Raises when the queue is gone or the broker away."""
+        assert self._connection is not None, "open() comes first"
+        async with asyncio.timeout(_PUBLISH_TIMEOUT_S):
+            # A missing queue closes its channel, so each look has a channel of its own.
+            async with self._connection.channel(publisher_confirms=False) as channel:
+                declared = (await channel.declare_queue(queue, passive=True)).declaration_result
+                return declared.message_count or 0, declared.consumer_count or 0
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            await self._connection.close()
