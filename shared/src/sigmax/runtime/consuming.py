@@ -109,7 +109,8 @@ class Consumers:
             code="message_rejected",
             subject=queue,
             text=f"A message could not be handled and waits in {dead_letter_queue_of(self._service)}:"
-            f" {type(error).__name__}. The service's log has the whole error; mend its cause, then move the message back.",
+            f" {type(error).__name__}. The service's log has the whole error; mend its cause,"
+            " then move the message back.",
             values={"message_id": message_id, "error": type(error).__name__},
             dedupe_key=f"message_rejected:{queue}",
         )

@@ -92,11 +92,10 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Unit]:
         """Open a transaction; it commits on leaving, and rolls back when the block raises."""
-        async with self._sessions() as session:
-            async with session.begin():
-                unit = Unit(session)
-                yield unit
-                await unit.flush_outbox()
+        async with self._sessions() as session, session.begin():
+            unit = Unit(session)
+            yield unit
+            await unit.flush_outbox()
         if unit.outgoing:
             self.on_commit(unit.outgoing)
 

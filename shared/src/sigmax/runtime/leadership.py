@@ -11,6 +11,7 @@ from sigmax.runtime.database import Database
 log = structlog.get_logger()
 
 _CHECK_S = 2.0
+_TRY = text("SELECT pg_try_advisory_lock(:key)")
 
 
 class Leadership:
@@ -41,7 +42,9 @@ class Leadership:
         while True:
             try:
                 async with self._database.reading() as session:
-                    while not (await session.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": self._key})).scalar():
+                    while True:
+                        if (await session.execute(_TRY, {"key": self._key})).scalar():
+                            break
                         await asyncio.sleep(_CHECK_S)
                     self._set(is_leader=True)
                     try:

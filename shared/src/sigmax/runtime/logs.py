@@ -12,7 +12,9 @@ from opentelemetry import trace
 from pydantic import SecretStr
 
 MASK = "***"
-_SECRET_KEY = re.compile(r"passw|secret|token|api_?key|authorization|cookie|signature|private|credential", re.I)
+_SECRET_KEY = re.compile(
+    r"passw|secret|token|api_?key|authorization|cookie|signature|private|credential", re.IGNORECASE
+)
 _SECRET_TEXT = (
     re.compile(r"(?<=://)([^/\s:@]+):([^/\s@]+)(?=@)"),
     re.compile(r"(?i)\b(?:bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"),

@@ -38,5 +38,7 @@ def create_messaging_tables(op: Any) -> None:
         "inbox",
         sa.Column("message_id", postgresql.UUID(as_uuid=True), primary_key=True),
         sa.Column("topic", sa.Text, nullable=False),
-        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.text("now()"), index=True),
+        sa.Column(
+            "received_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.text("now()"), index=True
+        ),
     )

@@ -76,7 +76,9 @@ class OutboxRelay:
         for message, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, BaseException):
                 _failed.inc()
-                log.warning("publish_failed", topic=message.topic, message_id=str(message.message_id), error=str(outcome))
+                log.warning(
+                    "publish_failed", topic=message.topic, message_id=str(message.message_id), error=str(outcome)
+                )
             else:
                 sent.append(message.message_id)
         if sent:

@@ -27,7 +27,8 @@ def amqp_url(url: str, user: str, password: str) -> str:
     """Put a login and a heartbeat into `amqp://host:port/vhost`: a silent connection is found within a minute."""
     parts = urlsplit(url)
     port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{quote(user)}:{quote(password, safe='')}@{parts.hostname}{port}{parts.path or '/'}?heartbeat=10"
+    login = f"{quote(user)}:{quote(password, safe='')}"
+    return f"{parts.scheme}://{login}@{parts.hostname}{port}{parts.path or '/'}?heartbeat=10"
 
 
 class Publisher:

@@ -172,14 +172,60 @@ def _binding(source: str, queue: str, routing_key: str) -> dict[str, Any]:
 
 
 _REDIS_ALL = ("ping", "hello", "auth", "reset", "select", "client|setname", "client|id", "info", "xadd")
-_REDIS_READ = (
-    "xread xrange xrevrange xlen xinfo|stream get mget hget hmget hgetall hlen hexists hscan exists type ttl pttl"
-).split()
-_REDIS_WRITE = (
-    "set del unlink expire pexpire incr incrby decr decrby incrbyfloat hset hdel hincrby xdel xtrim "
-    "zadd zrem zrange zcard zremrangebyscore rpush lpop lrange multi exec discard watch unwatch "
-    "eval evalsha script|load script|exists time"
-).split()
+_REDIS_READ = [
+    "xread",
+    "xrange",
+    "xrevrange",
+    "xlen",
+    "xinfo|stream",
+    "get",
+    "mget",
+    "hget",
+    "hmget",
+    "hgetall",
+    "hlen",
+    "hexists",
+    "hscan",
+    "exists",
+    "type",
+    "ttl",
+    "pttl",
+]
+_REDIS_WRITE = [
+    "set",
+    "del",
+    "unlink",
+    "expire",
+    "pexpire",
+    "incr",
+    "incrby",
+    "decr",
+    "decrby",
+    "incrbyfloat",
+    "hset",
+    "hdel",
+    "hincrby",
+    "xdel",
+    "xtrim",
+    "zadd",
+    "zrem",
+    "zrange",
+    "zcard",
+    "zremrangebyscore",
+    "rpush",
+    "lpop",
+    "lrange",
+    "multi",
+    "exec",
+    "discard",
+    "watch",
+    "unwatch",
+    "eval",
+    "evalsha",
+    "script|load",
+    "script|exists",
+    "time",
+]
 
 
 def redis_acl(passwords: Mapping[str, str], version: tuple[int, ...] = (7, 0)) -> str:

@@ -57,7 +57,7 @@ class Service:
             pool_max=settings.database_pool_max,
         )
         # Longer than any blocking read, or an empty stream would look like a broken connection.
-        self.redis: Redis[bytes] = Redis.from_url(
+        self.redis: Redis = Redis.from_url(
             settings.redis_url,
             username=owner,
             password=settings.redis_password.get_secret_value(),
@@ -84,7 +84,10 @@ class Service:
     def every(
         self, interval_s: float, action: Callable[[], Awaitable[None]], *, name: str, singleton: bool = False
     ) -> None:
-        """Call `action` again and again; a fault is logged and the next turn comes. `singleton`: on one replica only."""
+        """Call `action` again and again; a fault is logged and the next turn comes.
+
+        `singleton`: only on the replica that leads.
+        """
         self._has_singletons |= singleton
 
         async def loop() -> None:
@@ -100,7 +103,10 @@ class Service:
         self._pending.append((name, loop))
 
     def background(self, run: Callable[[], Awaitable[None]], *, name: str, singleton: bool = False) -> None:
-        """Run something for as long as the service lives; its end or failure ends the process. `singleton`: on one replica."""
+        """Run something for as long as the service lives; its end or failure ends the process.
+
+        `singleton`: only on the replica that leads.
+        """
         self._has_singletons |= singleton
         self._pending.append((name, self._while_leading(run) if singleton else run))
 
@@ -224,7 +230,8 @@ class Service:
     async def _forget_old_messages(self) -> None:
         async with self.database.transaction() as unit:
             await unit.session.execute(
-                text("DELETE FROM inbox WHERE received_at < now() - make_interval(days => :days)"), {"days": _INBOX_DAYS}
+                text("DELETE FROM inbox WHERE received_at < now() - make_interval(days => :days)"),
+                {"days": _INBOX_DAYS},
             )
 
     async def _cancel_tasks(self) -> None:

@@ -9,10 +9,9 @@ from redis.asyncio import Redis
 from sigmax.schemas.market import FIELD
 
 
-async def add(redis: "Redis[bytes]", stream: str, body: bytes, *, maxlen: int) -> str:
+async def add(redis: Redis, stream: str, body: bytes, *, maxlen: int) -> str:
     """Append one entry, trimming the stream to about `maxlen` entries; give the entry's id."""
-    entry_id: bytes = await redis.xadd(stream, {FIELD: body}, maxlen=maxlen, approximate=True)
-    return entry_id.decode()
+    return _text(await redis.xadd(stream, {FIELD: body}, maxlen=maxlen, approximate=True))
 
 
 class Tail:
@@ -22,9 +21,7 @@ class Tail:
     now on. `read` moves them.
     """
 
-    def __init__(
-        self, redis: "Redis[bytes]", positions: dict[str, str], *, count: int = 500, block_ms: int = 1000
-    ) -> None:
+    def __init__(self, redis: Redis, positions: dict[str, str], *, count: int = 500, block_ms: int = 1000) -> None:
         self.positions = dict(positions)
         self._redis = redis
         self._count = count
@@ -51,7 +48,11 @@ class Tail:
         for stream, position in self.positions.items():
             if position == "$":
                 newest = await self._redis.xrevrange(stream, count=1)
-                self.positions[stream] = newest[0][0].decode() if newest else "0-0"
+                self.positions[stream] = _text(newest[0][0]) if newest else "0-0"
+
+
+def _text(entry_id: object) -> str:
+    return entry_id.decode() if isinstance(entry_id, bytes) else str(entry_id)
 
 
 def _pairs(answer: object) -> list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]]:

@@ -114,7 +114,9 @@ REACH: dict[str, Reach] = {
         reads_all_schemas=True,
         secrets=("jwt_key",),
     ),
-    "scheduler": Reach(consumes=(JobDue, JobFinished), publishes=(JobDue, JobFinished, Alert), reads=("ops.heartbeats",)),
+    "scheduler": Reach(
+        consumes=(JobDue, JobFinished), publishes=(JobDue, JobFinished, Alert), reads=("ops.heartbeats",)
+    ),
     "paper-venue": Reach(reads=("md.*",), secrets=("venue_api_key", "venue_api_secret")),
 }
 

@@ -1,6 +1,6 @@
 """The words and numbers that messages are made of."""
 
-from datetime import UTC, datetime
+from datetime import UTC
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated
