@@ -61,7 +61,9 @@ MANY = st.lists(EXECUTIONS, max_size=12, unique_by=lambda execution: execution.e
 
 
 @given(MANY, st.randoms(use_true_random=False))
-def test_any_order_of_arrival_with_any_doubles_gives_the_same_position(executions: list[Execution], random: object) -> None:
+def test_any_order_of_arrival_with_any_doubles_gives_the_same_position(
+    executions: list[Execution], random: object
+) -> None:
     shuffled = [*executions, *executions[::2]]
     random.shuffle(shuffled)  # type: ignore[attr-defined]
 
@@ -105,7 +107,9 @@ def test_profit_taken_and_profit_open_are_what_the_money_says(executions: list[E
 
 
 def test_adding_averages_the_price_and_closing_keeps_it() -> None:
-    bought = fold([an_execution(quantity="1", price="100", number=1), an_execution(quantity="3", price="200", number=2)])
+    bought = fold(
+        [an_execution(quantity="1", price="100", number=1), an_execution(quantity="3", price="200", number=2)]
+    )
     assert bought == Position(Decimal(4), Decimal(175), Decimal(0))
 
     closed = bought.after(an_execution(Side.SELL, quantity="1", price="275", number=3))

@@ -46,8 +46,8 @@ _CERTAINTY = (_O.PENDING_NEW, _O.NEW, _O.PARTIALLY_FILLED, _O.REJECTED, _O.EXPIR
 """Later words win over earlier ones: a venue never takes an end back."""
 
 
-class IllegalTransitionError(Exception):
-    """A step that the table does not allow: a fault in our code, never in the venue's answer."""
+class IllegalStepError(Exception):
+    """A step of ours that the table does not allow: a fault in our code, never in the venue's answer."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,16 @@ def may_follow(current: Submission, following: Submission) -> bool:
     return following is current or following in SUBMISSIONS[current]
 
 
-def check_step(current: tuple[OrderStatus, Submission], following: tuple[OrderStatus, Submission]) -> None:
-    """Raise `IllegalTransitionError` unless both the status and the submission may take this step."""
-    if not may_follow(current[1], following[1]):
-        raise IllegalTransitionError(f"submission {current[1]} may not become {following[1]}")
-    if following[0] is not current[0] and following[0] not in STATUSES[current[0]]:
-        raise IllegalTransitionError(f"status {current[0]} may not become {following[0]}")
+def step(current: Submission, following: Submission) -> Submission:
+    """Take a step of ours. Raises `IllegalStepError` for one that is not on the table."""
+    if not may_follow(current, following):
+        raise IllegalStepError(f"submission {current} may not become {following}")
+    return following
+
+
+def heed(current: OrderStatus, said: OrderStatus) -> OrderStatus:
+    """Follow the venue's word where the table allows it; a word that contradicts an end is stale, and ignored."""
+    return said if said in STATUSES[current] else current
 
 
 def status_of(word: VenueWord, filled: Decimal, quantity: Decimal, *, is_cancel_pending: bool) -> OrderStatus:
