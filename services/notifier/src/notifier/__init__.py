@@ -1,0 +1,1 @@
+"""Stores alerts, folds repeats into one, and brings them to people."""
