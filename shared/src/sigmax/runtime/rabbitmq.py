@@ -62,6 +62,11 @@ class Publisher:
                 mandatory=True,
             )
 
+    @property
+    def is_connected(self) -> bool:
+        """Say whether the broker is there now."""
+        return self._connection is not None and self._connection.connected.is_set()
+
     async def depth(self, queue: str) -> tuple[int, int]:
         """Give (messages waiting, consumers) of a queue. Raises when the queue is gone or the broker away."""
         assert self._connection is not None, "open() comes first"

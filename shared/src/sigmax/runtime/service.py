@@ -160,8 +160,7 @@ class Service:
         self._readiness.add("redis", self._check_redis)
         for queue in self._consumers.queues:
             self._readiness.add(queue, lambda queue=queue: self._check_queue(queue))  # type: ignore[misc]
-        if not self._consumers.queues:
-            self._readiness.add("rabbitmq", lambda: self._check_queue(None))
+        self._readiness.add("rabbitmq", self._check_rabbitmq)
 
     async def _check_postgres(self) -> str | None:
         async with self.database.reading() as session:
@@ -172,10 +171,17 @@ class Service:
         await self.redis.ping()
         return None
 
-    async def _check_queue(self, queue: str | None) -> str | None:
-        waiting, consumers = await self._publisher.depth(queue or dead_letter_queue_of(self.settings.service))
-        if queue is None:
-            return None
+    async def _check_rabbitmq(self) -> str | None:
+        if not self._publisher.is_connected:
+            return "not connected"
+        if self._consumers.queues:
+            dead = dead_letter_queue_of(self.settings.service)
+            waiting, _ = await self._publisher.depth(dead)
+            self._lags[dead] = lambda: waiting
+        return None
+
+    async def _check_queue(self, queue: str) -> str | None:
+        waiting, consumers = await self._publisher.depth(queue)
         self._lags[queue] = lambda: waiting
         return None if consumers else "no consumer"
 
@@ -210,7 +216,6 @@ class Service:
 
     async def _beat(self) -> None:
         problems = await self._readiness.look()
-        _, self._lags[dead_letter_queue_of(self.settings.service)] = None, await self._dead_letters()
         beat = Heartbeat(
             service=self.settings.service,
             replica=self.settings.replica,
@@ -222,10 +227,6 @@ class Service:
             problems=problems[:20],
         )
         await add(self.redis, HEARTBEATS, beat.encode(), maxlen=_HEARTBEATS_MAXLEN)
-
-    async def _dead_letters(self) -> Callable[[], int]:
-        waiting, _ = await self._publisher.depth(dead_letter_queue_of(self.settings.service))
-        return lambda: waiting
 
     async def _forget_old_messages(self) -> None:
         async with self.database.transaction() as unit:
