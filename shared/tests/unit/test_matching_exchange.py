@@ -28,7 +28,7 @@ RULES = TradingRules(
 )
 
 
-def an_exchange(usdt: str = "1", btc: str = "10", price: str = "100", size: str = "1", **rules: object) -> Exchange:
+def an_exchange(usdt: str = "10000", btc: str = "10", price: str = "100", size: str = "1", **rules: object) -> Exchange:
     """A market that traded `size` at `price` once: 20 levels of a cent, the first holding `size`."""
     exchange = Exchange(fees=FeeSchedule(), depth=DepthModel())
     exchange.list_instrument(TradingRules(**{name: getattr(RULES, name) for name in RULES.__slots__} | rules))  # type: ignore[arg-type]

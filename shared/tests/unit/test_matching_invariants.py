@@ -85,7 +85,7 @@ def run(exchange: Exchange, step: tuple, now: int) -> list[Event]:
 def test_no_balance_is_negative_and_no_money_is_made(script: list[tuple]) -> None:
     exchange = a_market()
     expected = defaultdict(
-        D, {(account, asset): amount for account in ("ann", "bob") for asset, amount in START.items()}
+        Decimal, {(account, asset): amount for account in ("ann", "bob") for asset, amount in START.items()}
     )
     for now, step in enumerate(script, 1):
         for event in run(exchange, step, now):
