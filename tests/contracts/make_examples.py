@@ -46,7 +46,9 @@ def messages() -> list[Message]:
         snapshot={"close": "61710.5", "rsi": "28.4"},
         deadline_at=NOW.replace(second=5),
     )
-    answer = signals.Answer(role="reviewer", source="local", verdict="approve", confidence="0.7", reasons=("rsi is 28.4",))
+    answer = signals.Answer(
+        role="reviewer", source="local", verdict="approve", confidence="0.7", reasons=("rsi is 28.4",)
+    )
     decision = signals.Decision(
         **signals.Decision.after(request, NOW),
         request_id=request.message_id,
@@ -88,7 +90,13 @@ def messages() -> list[Message]:
         ),
         b"an example key of thirty-two bytes",
     )
-    common = {"account_id": "paper", "venue": "paper", "strategy_id": "ema-cross", "instrument_id": BTC, "side": Side.BUY}
+    common = {
+        "account_id": "paper",
+        "venue": "paper",
+        "strategy_id": "ema-cross",
+        "instrument_id": BTC,
+        "side": Side.BUY,
+    }
     event = orders.OrderEvent(
         **orders.OrderEvent.after(approved, NOW, part="2"),
         client_order_id=approved.client_order_id,
@@ -144,7 +152,11 @@ def messages() -> list[Message]:
         as_of=NOW,
     )
     command = control.Command(
-        **control.Command.first("admin:7f3c", NOW), command="halt", subject="global", requested_by="admin", reason="a drill"
+        **control.Command.first("admin:7f3c", NOW),
+        command="halt",
+        subject="global",
+        requested_by="admin",
+        reason="a drill",
     )
     stage = control.StageChanged(
         **control.StageChanged.after(command, NOW),
@@ -156,7 +168,9 @@ def messages() -> list[Message]:
         changed_by="admin",
         reason="a drill",
     )
-    due = control.JobDue(**control.JobDue.first("health_check:2026-01-05T09:30:00", NOW), job="health_check", due_at=NOW)
+    due = control.JobDue(
+        **control.JobDue.first("health_check:2026-01-05T09:30:00", NOW), job="health_check", due_at=NOW
+    )
     return [
         signal,
         request,
@@ -215,7 +229,9 @@ def packed() -> dict[str, market._Packed]:
     """Give one example of everything packed for Redis, by name."""
     price = Decimal("61710.5")
     return {
-        "md.ticks": market.TickBatch([BTC], [-2], [-5], [0, 0], [7, 8], [NS, NS + 1], [NS, NS], [6171050, 6171049], [3, 9], [1, -1]),
+        "md.ticks": market.TickBatch(
+            [BTC], [-2], [-5], [0, 0], [7, 8], [NS, NS + 1], [NS, NS], [6171050, 6171049], [3, 9], [1, -1]
+        ),
         "md.bars": market.Bar(BTC, 60, NS, price, price + 2, price - 1, price, Decimal("4.2"), 311, NS),
         "md.latest": market.Quote(BTC, price, None, None, NS, NS, Decimal("4.2")),
         "md.instruments": market.Instrument(

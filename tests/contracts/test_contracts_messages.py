@@ -75,7 +75,9 @@ def test_the_stored_approval_carries_a_signature_that_still_verifies() -> None:
     approved = OrderApproved.decode(_example(OrderApproved).encode())
 
     assert verify(approved, b"an example key of thirty-two bytes")
-    assert not verify(approved.model_copy(update={"quantity": approved.quantity * 2}), b"an example key of thirty-two bytes")
+    assert not verify(
+        approved.model_copy(update={"quantity": approved.quantity * 2}), b"an example key of thirty-two bytes"
+    )
 
 
 @pytest.mark.parametrize("name", PACKED)
@@ -95,7 +97,9 @@ def test_every_message_that_is_read_is_published_by_its_owner() -> None:
 def test_every_message_that_is_published_has_a_reader() -> None:
     for service in SERVICES:
         for message in REACH[service].publishes:
-            assert any(message in REACH[other].consumes for other in SERVICES), f"{message.__name__} would be unroutable"
+            assert any(message in REACH[other].consumes for other in SERVICES), (
+                f"{message.__name__} would be unroutable"
+            )
 
 
 def test_only_its_owner_publishes_a_message() -> None:

@@ -1,0 +1,185 @@
+"""What the runtime promises without any server: masking, settings, faults, traces."""
+
+import json
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+import redis.exceptions
+import structlog
+from pydantic import SecretStr
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from sigmax.runtime import logs
+from sigmax.runtime.database import asyncpg_url
+from sigmax.runtime.faults import is_passing
+from sigmax.runtime.rabbitmq import amqp_url
+from sigmax.runtime.settings import ServiceSettings, SettingsError
+from sigmax.runtime.tracing import handling, headers_for
+from sigmax.schemas.control import JobDue
+
+NOW = datetime(2026, 1, 5, 9, 30, tzinfo=UTC)
+PLANTED = "hunter2-hunter2-hunter2"
+
+
+class Settings(ServiceSettings):
+    service = "risk-gate"
+
+
+@pytest.fixture
+def logging_restored() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"password": PLANTED},
+        {"venue_api_key": PLANTED},
+        {"headers": {"Authorization": PLANTED}},
+        {"value": SecretStr(PLANTED)},
+        {"nested": [{"refresh_token": PLANTED}]},
+        {"url": f"postgresql://risk_gate:{PLANTED}@127.0.0.1/sigmax"},
+        {"text": f"request failed: /api/v3/order?symbol=X&signature={PLANTED}"},
+        {"text": f"Authorization: Bearer {PLANTED}"},
+        {"error": ValueError(f"cannot log in with password={PLANTED}")},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_a_planted_secret_never_reaches_the_log(
+    fields: dict[str, object], capsys: pytest.CaptureFixture[str], logging_restored: None
+) -> None:
+    logs.configure("risk-gate", "0", "info")
+
+    structlog.get_logger().info("event", **fields)
+    logging.getLogger("a.library").warning("something", extra=fields)
+
+    printed = capsys.readouterr().out
+    assert PLANTED not in printed
+    assert logs.MASK in printed
+
+
+def test_a_secret_in_an_exceptions_text_never_reaches_the_log(
+    capsys: pytest.CaptureFixture[str], logging_restored: None
+) -> None:
+    logs.configure("risk-gate", "0", "info")
+
+    try:
+        raise ValueError(f"amqp://risk_gate:{PLANTED}@127.0.0.1 refused")
+    except ValueError:
+        structlog.get_logger().exception("failed")
+
+    printed = capsys.readouterr().out
+    assert PLANTED not in printed
+    assert "ValueError" in printed
+
+
+def test_a_log_line_is_json_with_time_in_utc_and_the_service(
+    capsys: pytest.CaptureFixture[str], logging_restored: None
+) -> None:
+    logs.configure("risk-gate", "1", "info")
+
+    structlog.get_logger().info("decided", quantity="1.5")
+
+    line = json.loads(capsys.readouterr().out)
+    assert line["event"] == "decided"
+    assert line["service"] == "risk-gate"
+    assert line["replica"] == "1"
+    assert line["timestamp"].endswith("Z")
+
+
+def test_settings_come_from_variables_and_secret_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("database_password", "rabbitmq_password", "redis_password"):
+        (tmp_path / name).write_text(f"{name}-value\n")
+    monkeypatch.setenv("SIGMAX_SECRETS_DIR", str(tmp_path))
+    monkeypatch.setenv("SIGMAX_DATABASE_URL", "postgresql://127.0.0.1:5433/sigmax")
+    monkeypatch.setenv("SIGMAX_RABBITMQ_URL", "amqp://127.0.0.1:5673/")
+    monkeypatch.setenv("SIGMAX_REDIS_URL", "redis://127.0.0.1:6380/0")
+
+    settings = Settings.load()
+
+    assert settings.database_password.get_secret_value() == "database_password-value"
+    assert settings.owner == "risk_gate"
+    assert "database_password-value" not in repr(settings)
+
+
+def test_missing_settings_are_all_named_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGMAX_SECRETS_DIR", str(tmp_path))
+    monkeypatch.setenv("SIGMAX_DATABASE_URL", "mysql://nope")
+    monkeypatch.delenv("SIGMAX_RABBITMQ_URL", raising=False)
+
+    with pytest.raises(SettingsError) as error:
+        Settings.load()
+
+    text = str(error.value)
+    assert "SIGMAX_DATABASE_URL" in text
+    assert "SIGMAX_RABBITMQ_URL" in text
+    assert "SIGMAX_DATABASE_PASSWORD" in text
+    assert str(tmp_path) in text
+
+
+def test_urls_get_the_login_and_odd_characters_survive() -> None:
+    assert amqp_url("amqp://127.0.0.1:5673/", "risk_gate", "a/b@c") == (
+        "amqp://risk_gate:a%2Fb%40c@127.0.0.1:5673/?heartbeat=10"
+    )
+    assert asyncpg_url("postgresql://db:5433/sigmax", "risk_gate", "a/b@c").password == "a/b@c"
+
+
+class _SqlState(Exception):
+    def __init__(self, sqlstate: str) -> None:
+        super().__init__(sqlstate)
+        self.sqlstate = sqlstate
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (ConnectionRefusedError(), True),
+        (TimeoutError(), True),
+        (redis.exceptions.ConnectionError(), True),
+        (OperationalError("select 1", {}, _SqlState("57P01")), True),
+        (OperationalError("select 1", {}, _SqlState("40P01")), True),
+        (OperationalError("select 1", {}, _SqlState("53300")), True),
+        (IntegrityError("insert", {}, _SqlState("23505")), False),
+        (OperationalError("select 1", {}, _SqlState("42P01")), False),
+        (ValueError(), False),
+    ],
+)
+def test_only_faults_that_pass_are_waited_out(error: Exception, *, passes: bool) -> None:
+    assert is_passing(error) is passes
+
+
+def test_a_message_without_a_span_carries_a_trace_named_by_its_chain() -> None:
+    message = JobDue(**JobDue.first("k", NOW), job="j", due_at=NOW)
+
+    version, trace_id, span_id, flags = headers_for(message)["traceparent"].split("-")
+
+    assert UUID(trace_id) == message.correlation_id
+    assert (version, flags) == ("00", "00")
+    assert span_id == message.message_id.hex[:16]
+
+
+def test_what_a_handler_publishes_stays_in_the_received_trace() -> None:
+    cause = JobDue(**JobDue.first("k", NOW), job="j", due_at=NOW)
+    effect = JobDue(**JobDue.after(cause, NOW), job="j", due_at=NOW)
+
+    with handling(cause, headers_for(cause)):
+        headers = headers_for(effect)
+
+    assert headers["traceparent"].split("-")[1] == cause.correlation_id.hex
+
+
+@pytest.mark.parametrize("garbage", ["", "nonsense", "00-zz-zz-00", "00-" + "0" * 32 + "-" + "0" * 16 + "-01"])
+def test_a_broken_trace_header_is_no_reason_to_lose_a_message(garbage: str) -> None:
+    cause = JobDue(**JobDue.first("k", NOW), job="j", due_at=NOW)
+
+    with handling(cause, {"traceparent": garbage}):
+        assert headers_for(cause)["traceparent"].split("-")[1] == cause.correlation_id.hex
