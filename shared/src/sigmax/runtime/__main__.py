@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import signal
 import sys
 
 import uvicorn
@@ -34,6 +35,9 @@ def main(arguments: list[str]) -> int:
             server_header=False,
         )
     )
+    # uvicorn ends gracefully on a signal and then raises it once more: without a handler that would undo the exit status.
+    for ending in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(ending, lambda *_: None)
     server.run()
     return 0 if server.started and not service.failed else 1
 

@@ -53,7 +53,7 @@ def configure(service: str, replica: str, level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for noisy in ("aio_pika", "aiormq", "httpx", "httpx2", "httpcore", "ccxt", "uvicorn.access", "faststream"):
+    for noisy in ("aio_pika", "aiormq", "httpx", "httpx2", "httpcore", "ccxt", "uvicorn", "faststream"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

@@ -35,7 +35,7 @@ async def _migrate(admin_url: str, services_dir: Path) -> list[str]:
         await connection.commit()
         for service in SERVICES:
             folder = services_dir / service / "migrations"
-            if folder.is_dir():
+            if (folder / "env.py").is_file():
                 await connection.run_sync(_upgrade, folder)
                 upgraded.append(owner_of(service))
     await engine.dispose()
