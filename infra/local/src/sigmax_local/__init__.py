@@ -1,0 +1,1 @@
+"""The stack without Docker: private servers, a supervisor of the nine services, and the `sigmax` command."""

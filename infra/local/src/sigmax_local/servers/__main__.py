@@ -1,0 +1,52 @@
+"""Run the three servers in the foreground, for work on a service: `python -m sigmax_local.servers up DIR`."""
+
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sigmax_local.servers import BinariesMissing, IdentityError, Servers, ServersError
+
+_POLL_S = 0.5
+app = typer.Typer(add_completion=False)
+
+
+@app.callback()
+def _commands() -> None:
+    """Private PostgreSQL, Redis, and RabbitMQ on free loopback ports."""
+
+
+@app.command()
+def up(
+    folder: Annotated[Path, typer.Argument(help="Where data, logs, secrets, and state.json go.")],
+    durable: Annotated[bool, typer.Option(help="Keep what was committed through a crash of the machine.")] = False,
+) -> None:
+    """Run the servers until Ctrl-C or SIGTERM. DIR/state.json appears when they are ready.
+
+    Example: python -m sigmax_local.servers up /tmp/servers &   then   SIGMAX_TEST_SERVERS=/tmp/servers/state.json pytest
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    servers = Servers(folder, durable=durable)
+    state = folder / "state.json"
+    try:
+        addresses = servers.start()
+        addresses.save(state)
+        typer.echo(f"Ready: {addresses.database_url} {addresses.redis_url} {addresses.rabbitmq_url}\nState: {state}")
+        while (failure := servers.failed()) is None:
+            time.sleep(_POLL_S)
+        raise ServersError(failure)
+    except (BinariesMissing, IdentityError, ServersError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        typer.echo("Stopping.")
+    finally:
+        state.unlink(missing_ok=True)
+        servers.stop()
+
+
+if __name__ == "__main__":
+    app()
