@@ -1,8 +1,8 @@
 """What people, the clock, and the services say to steer the platform.
 
 api_gateway.command.v1          -> risk-gate, strategy-engine
-risk_gate.stage_changed.v1      -> order-worker, strategy-engine, api-gateway, notifier
-risk_gate.posture_changed.v1    -> strategy-engine, api-gateway
+risk_gate.stage_changed.v1      -> order-worker, api-gateway, notifier
+risk_gate.posture_changed.v1    -> api-gateway
 *.alert.v1                      -> notifier, api-gateway
 scheduler.job_due.v1            -> the service that owns the job
 *.job_finished.v1               -> scheduler

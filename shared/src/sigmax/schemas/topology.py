@@ -70,7 +70,7 @@ class Reach:
 REACH: dict[str, Reach] = {
     "collector": Reach(publishes=(Alert,), owns=("md.*",)),
     "strategy-engine": Reach(
-        consumes=(OrderDenied, OrderEvent, Fill, Command, StageChanged, PostureChanged),
+        consumes=(OrderDenied, OrderEvent, Fill, Command),
         publishes=(Signal, JudgementRequested, Alert),
         reads=("md.*",),
         owns=("lease.strategy_engine.*", "cursor.strategy_engine.*"),

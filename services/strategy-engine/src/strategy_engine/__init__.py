@@ -1,0 +1,1 @@
+"""Bars and ticks to signals: strategies, each inside its own fault boundary."""

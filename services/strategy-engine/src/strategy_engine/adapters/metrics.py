@@ -1,0 +1,64 @@
+"""What Prometheus may ask."""
+
+import time
+from collections.abc import Sequence
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from strategy_engine.domain.spec import Spec, Status
+
+_ticks = Counter("strategy_engine_ticks_total", "Ticks read")
+_bars = Counter("strategy_engine_bars_total", "Bars read")
+_evaluations = Counter("strategy_engine_evaluations_total", "Bars given to a strategy")
+_latency = Histogram(
+    "strategy_engine_event_to_evaluation_seconds",
+    "From the collector having an event to the strategies having judged the bar it closed",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 5),
+)
+_signals = Counter("strategy_engine_signals_total", "Signals made", ["strategy_id", "action"])
+_dropped = Counter("strategy_engine_wishes_dropped_total", "Wishes that became no signal", ["reason"])
+_unreadable = Counter("strategy_engine_entries_unreadable_total", "Stream entries that could not be decoded")
+_denied = Counter("strategy_engine_denials_total", "Signals that risk-gate denied", ["code"])
+_shards = Gauge("strategy_engine_shards_held", "Shards this replica holds")
+_strategies = Gauge("strategy_engine_strategies", "Strategies by status", ["status"])
+
+
+class Meter:
+    """Counts what happens."""
+
+    def read(self, ticks: int, bars: int) -> None:
+        """Count what was read."""
+        _ticks.inc(ticks)
+        _bars.inc(bars)
+
+    def evaluated(self, latency_s: float, strategies: int) -> None:
+        """Count a closed bar: how long after its last event it was evaluated, and by how many strategies."""
+        _latency.observe(latency_s)
+        _evaluations.inc(strategies)
+
+    def signal(self, strategy_id: str, action: str) -> None:
+        """Count a signal."""
+        _signals.labels(strategy_id, action).inc()
+
+    def dropped(self, reason: str) -> None:
+        """Count a wish that became no signal."""
+        _dropped.labels(reason).inc()
+
+    def unreadable(self) -> None:
+        """Count an entry that could not be decoded."""
+        _unreadable.inc()
+
+    def denied(self, code: str) -> None:
+        """Count a denial by its code."""
+        _denied.labels(code).inc()
+
+    def state(self, shards: int, specs: Sequence[Spec]) -> None:
+        """Show how many shards are held and how the strategies stand."""
+        _shards.set(shards)
+        for status in Status:
+            _strategies.labels(status).set(sum(spec.status is status for spec in specs))
+
+
+def cpu_ns() -> int:
+    """Give the processor time of this thread: a strategy is not to blame for what other processes take."""
+    return time.thread_time_ns()

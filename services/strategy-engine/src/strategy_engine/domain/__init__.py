@@ -1,0 +1,1 @@
+"""Bars, indicators, strategies, and the desk that runs them: values in, values out."""

@@ -1,0 +1,1 @@
+"""What happens: to each message, at each turn of the market loop, and each second."""
