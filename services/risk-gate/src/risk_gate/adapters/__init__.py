@@ -1,0 +1,1 @@
+"""The only code of this service that touches the world."""

@@ -1,0 +1,38 @@
+"""What Prometheus sees of the decisions."""
+
+from prometheus_client import Counter, Histogram
+
+from sigmax.schemas.orders import OrderApproved, OrderDenied
+
+_APPROVED = Counter("risk_gate_approved_total", "Orders approved")
+_DENIED = Counter("risk_gate_denied_total", "Signals denied", ["code"])
+_DECISION = Histogram(
+    "risk_gate_decision_seconds",
+    "From the locked account to the verdict",
+    buckets=(0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1),
+)
+_PRICE_AGE = Histogram(
+    "risk_gate_price_age_seconds",
+    "Age of the price a decision saw",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 30, 120),
+)
+_TICK_TO_APPROVAL = Histogram(
+    "risk_gate_tick_to_approval_seconds",
+    "From the collector having the tick to the approval of the order it led to",
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 4, 6, 10),
+)
+
+
+class PrometheusMeter:
+    """Counts verdicts."""
+
+    def decided(self, verdict: OrderApproved | OrderDenied, *, took_s: float, price_age_s: float | None) -> None:
+        """Count one verdict; the codes are an enum, so the labels are bounded."""
+        _DECISION.observe(took_s)
+        if price_age_s is not None:
+            _PRICE_AGE.observe(max(price_age_s, 0.0))
+        if isinstance(verdict, OrderDenied):
+            _DENIED.labels(verdict.code).inc()
+        else:
+            _APPROVED.inc()
+            _TICK_TO_APPROVAL.observe(max((verdict.occurred_at - verdict.tick_received_at).total_seconds(), 0.0))

@@ -1,0 +1,194 @@
+"""The SQL of the ledger. Each statement sees one moment: a fill's three effects are in it together or not at all."""
+
+from sqlalchemy import text
+
+ACCOUNT = text(
+    "SELECT account_id, venue, mode, currency, reconciled_at, reconciliation_passed FROM accounts"
+    " WHERE account_id = :account_id FOR UPDATE"
+)
+ACCOUNTS = text(
+    "SELECT account_id, venue, mode, currency, reconciled_at, reconciliation_passed,"
+    " (SELECT jsonb_build_object('version', version, 'values', \"values\")::text FROM limits"
+    " WHERE limits.account_id = accounts.account_id ORDER BY version DESC LIMIT 1) AS limits"
+    " FROM accounts ORDER BY account_id FOR UPDATE"
+)
+# Fills share the account among themselves, and keep a reconciliation from counting past them.
+RECONCILED_AT = text("SELECT reconciled_at FROM accounts WHERE account_id = :account_id FOR SHARE")
+
+SITUATION = text(
+    """
+    SELECT
+      EXISTS (SELECT 1 FROM verdicts WHERE signal_id = :signal_id) AS is_decided,
+      (SELECT jsonb_build_object('version', version, 'values', "values")::text FROM limits
+        WHERE account_id = :account_id ORDER BY version DESC LIMIT 1) AS limits,
+      (SELECT jsonb_agg(jsonb_build_array(scope, scope_id, stage))::text FROM stages) AS stages,
+      (SELECT coalesce(least(fill_amount, reported_amount), 0)::text FROM book_cash
+        WHERE account_id = :account_id AND currency = :currency) AS cash,
+      (SELECT jsonb_agg(jsonb_build_array(instrument_id, fill_quantity::text, reported_quantity::text))::text
+        FROM book_positions
+        WHERE account_id = :account_id AND (fill_quantity <> 0 OR reported_quantity <> 0)) AS holdings,
+      (SELECT jsonb_agg(jsonb_build_array(instrument_id, quantity::text))::text FROM strategy_positions
+        WHERE account_id = :account_id AND strategy_id = :strategy_id AND quantity <> 0) AS own,
+      (SELECT jsonb_agg(jsonb_build_array(strategy_id, instrument_id, side, leaves::text, cost::text))::text
+        FROM (SELECT strategy_id, instrument_id, side, sum(leaves_quantity) AS leaves,
+                sum(leaves_quantity * unit_cost) AS cost
+              FROM book_orders WHERE account_id = :account_id AND leaves_quantity > 0
+              GROUP BY strategy_id, instrument_id, side) AS open) AS reserved,
+      (SELECT jsonb_agg(jsonb_build_array(strategy_id, created_at))::text FROM book_orders
+        WHERE account_id = :account_id AND created_at > :rate_since) AS paced,
+      (SELECT jsonb_agg(jsonb_build_array(quantity::text, limit_price::text, approved_at))::text
+        FROM (SELECT quantity, limit_price, max(created_at) AS approved_at FROM book_orders
+              WHERE account_id = :account_id AND created_at > :duplicate_since
+                AND instrument_id = :instrument_id AND side = :side
+              GROUP BY quantity, limit_price) AS alike) AS similar
+    """
+)
+
+_VERDICT = (
+    "INSERT INTO verdicts (verdict_id, signal_id, correlation_id, account_id, strategy_id, instrument_id, action,"
+    " outcome, code, client_order_id, text, checks, approved, created_at)"
+    " VALUES (:verdict_id, :signal_id, :correlation_id, :account_id, :strategy_id, :instrument_id, :action,"
+    " :outcome, :code, :client_order_id, :text, CAST(:checks AS jsonb), CAST(:approved AS jsonb), :created_at)"
+)
+DENY = text(_VERDICT)
+APPROVE = text(
+    f"WITH verdict AS ({_VERDICT})"  # noqa: S608  -- a constant of this file
+    " INSERT INTO book_orders (client_order_id, account_id, venue, instrument_id, strategy_id, side, quantity,"
+    " limit_price, unit_cost, created_at)"
+    " VALUES (:client_order_id, :account_id, :venue, :instrument_id, :strategy_id, :side, :quantity, :limit_price,"
+    " :unit_cost, :created_at)"
+)
+
+PROPOSE = text(
+    "INSERT INTO proposals AS p (signal_id, request_id, signal, deadline_at)"
+    " VALUES (:signal_id, :request_id, :signal, :deadline_at)"
+    " ON CONFLICT (signal_id) DO UPDATE SET request_id = coalesce(p.request_id, excluded.request_id),"
+    " signal = coalesce(p.signal, excluded.signal), deadline_at = coalesce(p.deadline_at, excluded.deadline_at)"
+    " RETURNING signal_id, request_id, signal, decision, is_settled"
+)
+JUDGE = text(
+    "INSERT INTO proposals AS p (signal_id, decision) VALUES (:signal_id, :decision)"
+    " ON CONFLICT (signal_id) DO UPDATE SET decision = coalesce(p.decision, excluded.decision)"
+    " RETURNING signal_id, request_id, signal, decision, is_settled"
+)
+OVERDUE = text(
+    "SELECT signal_id, request_id, signal, decision, is_settled FROM proposals"
+    " WHERE NOT is_settled AND decision IS NULL AND signal IS NOT NULL AND deadline_at < :before"
+    " ORDER BY deadline_at LIMIT 100 FOR UPDATE SKIP LOCKED"
+)
+SETTLE = text("UPDATE proposals SET is_settled = true WHERE signal_id = :signal_id")
+
+FILL = text(
+    """
+    WITH entered AS (
+      INSERT INTO fills (venue, account_id, execution_id, client_order_id, strategy_id, instrument_id, side, price,
+        quantity, position_change, cash_change, cash_currency, recorded_at)
+      VALUES (:venue, :account_id, :execution_id, :client_order_id, :strategy_id, :instrument_id, :side, :price,
+        :quantity, :position_change, :cash_change, :cash_currency, :recorded_at)
+      ON CONFLICT DO NOTHING
+      RETURNING account_id, client_order_id, strategy_id, instrument_id, quantity, position_change, cash_change,
+        cash_currency
+    ), released AS (
+      UPDATE book_orders AS o SET filled_quantity = o.filled_quantity + entered.quantity, updated_at = now()
+      FROM entered WHERE o.client_order_id = entered.client_order_id
+    ), owned AS (
+      INSERT INTO strategy_positions AS p (account_id, strategy_id, instrument_id, quantity)
+      SELECT account_id, strategy_id, instrument_id, position_change FROM entered
+      ON CONFLICT (account_id, strategy_id, instrument_id) DO UPDATE SET quantity = p.quantity + excluded.quantity
+    ), held AS (
+      INSERT INTO book_positions AS p (account_id, instrument_id, fill_quantity)
+      SELECT account_id, instrument_id, position_change FROM entered WHERE :moves_book
+      ON CONFLICT (account_id, instrument_id) DO UPDATE SET fill_quantity = p.fill_quantity + excluded.fill_quantity
+    )
+    INSERT INTO book_cash AS c (account_id, currency, fill_amount)
+    SELECT account_id, cash_currency, cash_change FROM entered WHERE :moves_book
+    ON CONFLICT (account_id, currency) DO UPDATE SET fill_amount = c.fill_amount + excluded.fill_amount
+    """
+)
+
+EVENT = text(
+    "UPDATE book_orders SET sequence = :sequence, status = :status, submission = :submission,"
+    " final_quantity = :final_quantity, updated_at = now()"
+    " WHERE client_order_id = :client_order_id AND sequence < :sequence"
+)
+
+REPORTED_POSITION = text(
+    "INSERT INTO book_positions AS p (account_id, instrument_id, fill_quantity, reported_quantity, sequence)"
+    " VALUES (:account_id, :instrument_id, 0, :quantity, :sequence)"
+    " ON CONFLICT (account_id, instrument_id) DO UPDATE"
+    " SET reported_quantity = excluded.reported_quantity, sequence = excluded.sequence"
+    " WHERE p.sequence < excluded.sequence"
+)
+REPORTED_CASH = text(
+    "INSERT INTO book_cash AS c (account_id, currency, fill_amount, reported_amount, sequence)"
+    " SELECT :account_id, key, 0, value::numeric, :sequence FROM jsonb_each_text(CAST(:cash AS jsonb))"
+    " ON CONFLICT (account_id, currency) DO UPDATE"
+    " SET reported_amount = excluded.reported_amount, sequence = excluded.sequence"
+    " WHERE c.sequence < excluded.sequence"
+)
+
+RECONCILED = text(
+    "UPDATE accounts SET reconciled_at = :as_of, reconciliation_passed = :passed WHERE account_id = :account_id"
+)
+REBASE_POSITIONS = text(
+    """
+    WITH told AS (
+      SELECT key AS instrument_id, value::numeric AS quantity FROM jsonb_each_text(CAST(:positions AS jsonb))
+      UNION ALL
+      SELECT instrument_id, 0 FROM book_positions
+      WHERE account_id = :account_id AND NOT jsonb_exists(CAST(:positions AS jsonb), instrument_id)
+    ), later AS (
+      SELECT instrument_id, sum(position_change) AS change FROM fills
+      WHERE account_id = :account_id AND recorded_at > :as_of GROUP BY instrument_id
+    )
+    INSERT INTO book_positions AS p (account_id, instrument_id, fill_quantity, reported_quantity, sequence)
+    SELECT :account_id, told.instrument_id, told.quantity + coalesce(later.change, 0), told.quantity, :sequence
+    FROM told LEFT JOIN later USING (instrument_id)
+    ON CONFLICT (account_id, instrument_id) DO UPDATE SET fill_quantity = excluded.fill_quantity,
+      reported_quantity = CASE WHEN p.sequence <= excluded.sequence
+        THEN excluded.reported_quantity ELSE p.reported_quantity END,
+      sequence = greatest(p.sequence, excluded.sequence)
+    """
+)
+REBASE_CASH = text(
+    """
+    WITH told AS (
+      SELECT key AS currency, value::numeric AS amount FROM jsonb_each_text(CAST(:cash AS jsonb))
+      UNION ALL
+      SELECT currency, 0 FROM book_cash
+      WHERE account_id = :account_id AND NOT jsonb_exists(CAST(:cash AS jsonb), currency)
+    ), later AS (
+      SELECT cash_currency AS currency, sum(cash_change) AS change FROM fills
+      WHERE account_id = :account_id AND recorded_at > :as_of GROUP BY cash_currency
+    )
+    INSERT INTO book_cash AS c (account_id, currency, fill_amount, reported_amount, sequence)
+    SELECT :account_id, told.currency, told.amount + coalesce(later.change, 0), told.amount, :sequence
+    FROM told LEFT JOIN later USING (currency)
+    ON CONFLICT (account_id, currency) DO UPDATE SET fill_amount = excluded.fill_amount,
+      reported_amount = CASE WHEN c.sequence <= excluded.sequence
+        THEN excluded.reported_amount ELSE c.reported_amount END,
+      sequence = greatest(c.sequence, excluded.sequence)
+    """
+)
+
+STAGES = text("SELECT scope, scope_id, stage, version, changed_by, reason FROM stages ORDER BY scope, scope_id")
+STAGE = text(
+    "SELECT scope, scope_id, stage, version, changed_by, reason FROM stages"
+    " WHERE scope = :scope AND scope_id = :scope_id FOR UPDATE"
+)
+SET_STAGE = text(
+    "INSERT INTO stages AS s (scope, scope_id, stage, version, reason, changed_by, changed_at)"
+    " VALUES (:scope, :scope_id, :stage, 1, :reason, :changed_by, :changed_at)"
+    " ON CONFLICT (scope, scope_id) DO UPDATE SET stage = excluded.stage, version = s.version + 1,"
+    " reason = excluded.reason, changed_by = excluded.changed_by, changed_at = excluded.changed_at RETURNING version"
+)
+
+_OPEN = "SELECT client_order_id, account_id FROM book_orders WHERE leaves_quantity > 0 AND final_quantity IS NULL"
+OPEN_ORDERS = {
+    "global": text(_OPEN),
+    "venue": text(f"{_OPEN} AND venue = :scope_id"),
+    "account": text(f"{_OPEN} AND account_id = :scope_id"),
+    "strategy": text(f"{_OPEN} AND strategy_id = :scope_id"),
+    "instrument": text(f"{_OPEN} AND instrument_id = :scope_id"),
+}
+OPEN_ORDER = text(f"{_OPEN} AND client_order_id = :client_order_id")

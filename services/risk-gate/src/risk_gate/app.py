@@ -1,0 +1,65 @@
+"""Joins settings, adapters, and handlers."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from risk_gate.adapters.metrics import PrometheusMeter
+from risk_gate.adapters.postgres import ledgers
+from risk_gate.adapters.redis import RedisMarket
+from risk_gate.adapters.start import not_ready, open_account
+from risk_gate.handlers import (
+    deny_unjudged,
+    on_command,
+    on_decision,
+    on_fill,
+    on_judgement_requested,
+    on_order_event,
+    on_position_changed,
+    on_reconciled,
+    on_signal,
+    tell_stages,
+)
+from risk_gate.ports import World
+from risk_gate.settings import Settings
+from sigmax.runtime.service import Service, build_service
+from sigmax.schemas.control import Command
+from sigmax.schemas.orders import Fill, OrderEvent, PositionChanged, Reconciled
+from sigmax.schemas.signals import Decision, JudgementRequested, Signal
+
+_STAGES_INTERVAL_S = 30.0
+"""order-worker stops when it has not heard of a stage for 120 s."""
+_SWEEP_INTERVAL_S = 0.5
+
+
+@asynccontextmanager
+async def wire(service: Service) -> AsyncIterator[None]:
+    """Open the account, and register what is consumed and what is done on time."""
+    settings = Settings.model_validate(service.settings)
+    await open_account(service.database, settings)
+    world = World(
+        clock=service.clock,
+        open_ledger=ledgers(service.database),
+        market=RedisMarket(service.redis, settings.market_timeout_s),
+        meter=PrometheusMeter(),
+        approval_key=settings.approval_key.get_secret_value().encode(),
+        approval_lifetime=settings.approval_lifetime,
+        judgement_grace=settings.judgement_grace,
+    )
+    service.on(Signal, partial(on_signal, world=world))
+    service.on(JudgementRequested, partial(on_judgement_requested, world=world))
+    service.on(Decision, partial(on_decision, world=world))
+    service.on(Fill, partial(on_fill, world=world))
+    service.on(OrderEvent, partial(on_order_event, world=world))
+    service.on(PositionChanged, partial(on_position_changed, world=world))
+    service.on(Reconciled, partial(on_reconciled, world=world))
+    service.on(Command, partial(on_command, world=world))
+    service.every(_STAGES_INTERVAL_S, partial(tell_stages, world), name="stages", singleton=True)
+    # No leader is needed: the row locks let one replica have each proposal.
+    service.every(_SWEEP_INTERVAL_S, partial(deny_unjudged, world), name="unjudged")
+    service.ready_when("account", partial(not_ready, service.database, settings.account_id))
+    await tell_stages(world)
+    yield
+
+
+app = build_service(Settings, wire)

@@ -1,0 +1,149 @@
+"""The decision: values in, a message out. The same in backtest, paper, and live."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+
+from risk_gate.domain.controls import conditions, numbers_check, order_checks
+from risk_gate.domain.limits import POSTURES
+from risk_gate.domain.situation import Grounds, Judgement, Situation
+from risk_gate.domain.sizing import Order, size
+from risk_gate.domain.stages import strictest
+from sigmax.domain.approval import client_order_id
+from sigmax.schemas.orders import Check, OrderApproved, OrderDenied
+from sigmax.schemas.signals import Signal
+from sigmax.schemas.types import DenialCode, OrderType, Side, TimeInForce
+
+UNJUDGED = Judgement()
+
+_PRECEDENCE = {code: rank for rank, code in enumerate(DenialCode)}
+
+_SENTENCES = {
+    DenialCode.NUMBER_INVALID: "A number is not usable: {seen}, it must be {limit}.",
+    DenialCode.TRADING_HALTED: "Trading is halted: {seen}.",
+    DenialCode.TRADING_REDUCING: "Only orders that lower exposure pass: {seen}.",
+    DenialCode.LIMIT_MISSING: "The limits of the account are missing: {seen}.",
+    DenialCode.SIGNAL_EXPIRED: "The signal is too old: {seen}, allowed {limit}.",
+    DenialCode.JUDGEMENT_REFUSED: "Judgement did not approve it: {seen}.",
+    DenialCode.INSTRUMENT_NOT_TRADABLE: "The instrument may not be traded: {seen}, needed {limit}.",
+    DenialCode.MARKET_CLOSED: "The market is {seen}.",
+    DenialCode.PRICE_STALE: "No fresh price: {seen}, allowed {limit}.",
+    DenialCode.PRICE_ANOMALOUS: "The price cannot be right: {seen}, needed {limit}.",
+    DenialCode.NOTHING_TO_CLOSE: "There is nothing to close: {seen}.",
+    DenialCode.QUANTITY_BELOW_MIN: "The quantity {seen} is below the smallest of {limit}.",
+    DenialCode.QUANTITY_EXCEEDS_MAX: "The quantity {seen} is above the limit of {limit}.",
+    DenialCode.NOTIONAL_BELOW_MIN: "The notional {seen} is below the smallest of {limit}.",
+    DenialCode.NOTIONAL_EXCEEDS_MAX: "The notional {seen} is above the limit of {limit}.",
+    DenialCode.PRICE_OUTSIDE_COLLAR: "The limit price is {seen}, allowed are {limit}.",
+    DenialCode.POSITION_EXCEEDS_MAX: "The position would be worth {seen}, the limit is {limit}.",
+    DenialCode.EXPOSURE_EXCEEDS_MAX: "The gross exposure would be {seen}, the limit is {limit}.",
+    DenialCode.CONCENTRATION_EXCEEDS_MAX: "The instrument would be worth {seen}, the limit is {limit}.",
+    DenialCode.BUYING_POWER_EXCEEDED: "The order needs {seen}, free cash is {limit}.",
+    DenialCode.ORDER_RATE_EXCEEDED: "Orders come too fast: {seen}, the limit is {limit}.",
+    DenialCode.ORDER_DUPLICATED: "An order like it was just approved: {seen}, allowed {limit}.",
+    DenialCode.RECONCILIATION_MISSING: "The books are not reconciled: {seen}, needed {limit}.",
+    DenialCode.SHORT_NOT_ALLOWED: "It would sell {seen} with {limit}.",
+}
+
+
+def assess(
+    signal: Signal,
+    situation: Situation,
+    now: datetime,
+    *,
+    approval_lifetime: timedelta,
+    judgement: Judgement = UNJUDGED,
+) -> OrderApproved | OrderDenied:
+    """Size the signal and approve it, unsigned, or deny it for the first broken rule in `DenialCode`'s order.
+
+    Where a condition that has nothing to do with the size is broken, nothing is sized: the figures of an account that
+    was never reconciled would be noise.
+    """
+    checks = [numbers_check(signal, situation)]
+    if not checks[0].passed:
+        return _denied(signal, now, checks)
+    checks += conditions(signal, situation, judgement, now)
+    stage, _ = strictest(situation.stages, situation.account, signal.strategy_id, signal.instrument_id)
+    grounds = situation.grounds(stage)
+    if grounds is None or not all(check.passed for check in checks):
+        return _denied(signal, now, checks)
+    order = size(signal, grounds, judgement)
+    checks += order_checks(signal, order, grounds, now)
+    if not all(check.passed for check in checks):
+        return _denied(signal, now, checks)
+    return _approved(signal, order, grounds, checks, (now, now + approval_lifetime))
+
+
+def refuse(signal: Signal, reason: str, now: datetime) -> OrderDenied:
+    """Deny a signal that judgement did not let pass in time, with nothing else looked at."""
+    check = Check(
+        control=32, code=DenialCode.JUDGEMENT_REFUSED, passed=False, seen=reason[:200], limit="an approval in time"
+    )
+    return _denied(signal, now, [check])
+
+
+def _denied(signal: Signal, now: datetime, checks: Sequence[Check]) -> OrderDenied:
+    first = min((check for check in checks if not check.passed), key=lambda check: _PRECEDENCE[check.code])
+    return OrderDenied(
+        **OrderDenied.after(signal, now),
+        signal_id=signal.message_id,
+        account_id=signal.account_id,
+        strategy_id=signal.strategy_id,
+        instrument_id=signal.instrument_id,
+        action=signal.action,
+        code=first.code,
+        text=_SENTENCES[first.code].format(seen=first.seen, limit=first.limit),
+        checks=tuple(checks),
+    )
+
+
+def _approved(
+    signal: Signal, order: Order, grounds: Grounds, checks: Sequence[Check], validity: tuple[datetime, datetime]
+) -> OrderApproved:
+    now, valid_until = validity
+    account = grounds.account
+    stop_price, target_price = _protection(signal, order, grounds)
+    return OrderApproved(
+        **OrderApproved.after(signal, now),
+        client_order_id=client_order_id(signal.message_id),
+        signal_id=signal.message_id,
+        account_id=account.account_id,
+        venue=account.venue,
+        mode=account.mode,
+        strategy_id=signal.strategy_id,
+        strategy_version=signal.strategy_version,
+        instrument_id=signal.instrument_id,
+        action=signal.action,
+        side=order.side,
+        quantity=order.quantity,
+        order_type=OrderType.LIMIT,
+        limit_price=order.limit_price,
+        time_in_force=TimeInForce.IOC,
+        reduce_only=order.reduce_only,
+        reference_price=order.reference_price,
+        stop_price=stop_price,
+        target_price=target_price,
+        valid_until=valid_until,
+        tick_received_at=signal.tick_received_at,
+        market_time=signal.market_time,
+        stage=grounds.stage,
+        checks=tuple(checks),
+    )
+
+
+def _protection(signal: Signal, order: Order, grounds: Grounds) -> tuple[Decimal | None, Decimal | None]:
+    """Give the stop and the target of an entry, each on the tick nearer to the entry: the earlier exit risks less."""
+    if order.side is Side.SELL:
+        return None, None
+    rule = POSTURES[grounds.limits.posture]
+    tick_size = grounds.instrument.tick_size
+    stop_pct = rule.stop_pct if signal.stop_pct is None else signal.stop_pct
+    target_pct = rule.target_pct if signal.target_pct is None else signal.target_pct
+    stop = order.reference_price * (1 - stop_pct / 100)
+    target = order.reference_price * (1 + target_pct / 100)
+    return _on_tick(stop, tick_size, ROUND_CEILING), _on_tick(target, tick_size, ROUND_FLOOR)
+
+
+def _on_tick(price: Decimal, tick_size: Decimal, rounding: str) -> Decimal:
+    """Round a price to the tick, and keep it above zero."""
+    return max((price / tick_size).to_integral_value(rounding), Decimal(1)) * tick_size

@@ -1,0 +1,189 @@
+"""All that a decision looks at, loaded before it is made."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from risk_gate.domain.limits import RiskLimits
+from sigmax.schemas.market import Instrument, Quote
+from sigmax.schemas.types import Mode, Side, Stage
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Where an account trades, and when its books were last held against the venue's."""
+
+    account_id: str
+    venue: str
+    mode: Mode
+    currency: str
+    reconciled_at: datetime | None = None
+    reconciliation_passed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StageRow:
+    """The stage of one scope as stored. The stage is a plain string: what cannot be read must not raise."""
+
+    scope: str
+    scope_id: str
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Base units held, as two independent counts have them; the riskier one counts.
+
+    `filled` moves with each fill, in the transaction that shrinks the order's reservation; `reported` is
+    order-worker's own figure and arrives a little before or after.
+    """
+
+    filled: Decimal
+    reported: Decimal | None = None
+
+    @property
+    def low(self) -> Decimal:
+        """Give the least that is surely held: what may be sold."""
+        return self.filled if self.reported is None else min(self.filled, self.reported)
+
+    @property
+    def high(self) -> Decimal:
+        """Give the most that may be held: what is exposed."""
+        return self.filled if self.reported is None else max(self.filled, self.reported)
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """What open orders of one strategy, instrument, and side may still fill."""
+
+    strategy_id: str
+    instrument_id: str
+    side: Side
+    leaves_quantity: Decimal
+    cost: Decimal
+    """Cash that the rest may take, fees included; 0 for sells."""
+
+
+@dataclass(frozen=True, slots=True)
+class PacedOrder:
+    """An approval of the last second."""
+
+    strategy_id: str
+    approved_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarOrder:
+    """The last approval for the same instrument and side with this quantity and price."""
+
+    quantity: Decimal
+    limit_price: Decimal
+    approved_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """What an account has and has promised."""
+
+    cash: Decimal = ZERO
+    """Free to trade, in the account's currency, reservations not yet taken off."""
+    holdings: Mapping[str, Holding] = field(default_factory=dict)
+    own: Mapping[str, Decimal] = field(default_factory=dict)
+    """Base units by instrument that the asking strategy itself bought and still has."""
+    reserved: tuple[Reserved, ...] = ()
+    paced: tuple[PacedOrder, ...] = ()
+    similar: tuple[SimilarOrder, ...] = ()
+
+    @property
+    def instruments(self) -> frozenset[str]:
+        """Name every instrument that is held or being bought."""
+        held = {name for name, holding in self.holdings.items() if holding.low or holding.high}
+        own = {name for name, quantity in self.own.items() if quantity}
+        return frozenset(held | own | {row.instrument_id for row in self.reserved})
+
+    def leaves(self, instrument_id: str, side: Side, strategy_id: str | None = None) -> Decimal:
+        """Sum what open orders may still fill, of one strategy or of all."""
+        return sum(
+            (
+                row.leaves_quantity
+                for row in self.reserved
+                if row.instrument_id == instrument_id and row.side is side and strategy_id in {None, row.strategy_id}
+            ),
+            ZERO,
+        )
+
+    def exposed_quantity(self, instrument_id: str) -> Decimal:
+        """Give the largest position, long or short, that open orders can lead to."""
+        holding = self.holdings.get(instrument_id, Holding(ZERO))
+        longest = holding.high + self.leaves(instrument_id, Side.BUY)
+        shortest = holding.low - self.leaves(instrument_id, Side.SELL)
+        return max(longest, -shortest, ZERO)
+
+    def sellable_quantity(self, instrument_id: str, strategy_id: str) -> Decimal:
+        """Give what a strategy may sell: its own, held by the account, and in no other order. Never negative."""
+        holding = self.holdings.get(instrument_id, Holding(ZERO))
+        of_strategy = self.own.get(instrument_id, ZERO) - self.leaves(instrument_id, Side.SELL, strategy_id)
+        of_account = holding.low - self.leaves(instrument_id, Side.SELL)
+        return max(min(of_strategy, of_account), ZERO)
+
+    def reserved_cash(self, strategy_id: str | None = None) -> Decimal:
+        """Sum the cash that open buys may still take."""
+        return sum((row.cost for row in self.reserved if strategy_id in {None, row.strategy_id}), ZERO)
+
+    def equity(self, prices: Mapping[str, Decimal]) -> Decimal:
+        """Value cash and holdings at the last prices; a holding without a price counts nothing."""
+        return self.cash + sum((holding.low * prices.get(name, ZERO) for name, holding in self.holdings.items()), ZERO)
+
+    def gross_exposure(self, prices: Mapping[str, Decimal]) -> Decimal:
+        """Value everything that is or may come to be held; call it with a price for each of `instruments`."""
+        return sum((self.exposed_quantity(name) * prices[name] for name in self.instruments), ZERO)
+
+
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """A situation in which nothing is missing: what a size and its checks are computed from."""
+
+    account: Account
+    limits: RiskLimits
+    instrument: Instrument
+    quote: Quote
+    book: Book
+    prices: Mapping[str, Decimal]
+    equity: Decimal
+    stage: Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Everything a decision needs to know. What could not be read is None, and denies."""
+
+    account: Account | None
+    limits: RiskLimits | None
+    stages: tuple[StageRow, ...]
+    book: Book
+    instrument: Instrument | None = None
+    quotes: Mapping[str, Quote] = field(default_factory=dict)
+
+    def grounds(self, stage: Stage) -> Grounds | None:
+        """Give the same with nothing missing, or None where something is."""
+        if self.account is None or self.limits is None or self.instrument is None:
+            return None
+        quote = self.quotes.get(self.instrument.instrument_id)
+        if quote is None:
+            return None
+        prices = {name: each.last for name, each in self.quotes.items()}
+        equity = self.book.equity(prices)
+        return Grounds(self.account, self.limits, self.instrument, quote, self.book, prices, equity, stage)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What judgement made of a signal; the default is that of a strategy that asks for none."""
+
+    refused: str | None = None
+    """Why not; None lets the signal pass."""
+    size_factor: Decimal = Decimal(1)
+    """0 to 1: it can lower a size and never raise it."""

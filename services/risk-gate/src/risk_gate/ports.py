@@ -1,0 +1,141 @@
+"""What the handlers need from the world."""
+
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+from uuid import UUID
+
+from risk_gate.domain.book import FillEffect
+from risk_gate.domain.judging import Proposal
+from risk_gate.domain.situation import Account, Situation
+from risk_gate.domain.stages import CurrentStage
+from sigmax.runtime.clock import ClockPort
+from sigmax.schemas.base import Message
+from sigmax.schemas.market import Instrument, Quote
+from sigmax.schemas.orders import Fill, OrderApproved, OrderDenied, OrderEvent, PositionChanged, Reconciled
+from sigmax.schemas.signals import Decision, JudgementRequested, Signal
+from sigmax.schemas.types import Scope
+
+
+class LedgerPort(Protocol):
+    """One open transaction over accounts, stages, the book, and the verdicts."""
+
+    async def first_time(self, message: Message) -> bool:
+        """Enter a message in the inbox; False means that it has been handled already."""
+        ...
+
+    def publish(self, message: Message) -> None:
+        """Tell the others, if and when this transaction commits."""
+        ...
+
+    async def lock_account(self, account_id: str) -> Account | None:
+        """Give an account and keep every other decision on it waiting until this transaction ends."""
+        ...
+
+    async def situation(self, signal: Signal, account: Account | None, now: datetime) -> Situation | None:
+        """Load what a decision looks at, market data left out; None when the signal has a verdict already."""
+        ...
+
+    async def record(self, signal: Signal, verdict: OrderApproved | OrderDenied) -> None:
+        """Store and publish a verdict; an approved order is reserved from now on."""
+        ...
+
+    async def propose(self, request: JudgementRequested) -> Proposal:
+        """Keep a request for judgement, and give it with the decision that may be there already."""
+        ...
+
+    async def judge(self, decision: Decision) -> Proposal:
+        """Keep a decision, and give it with the request that may be there already."""
+        ...
+
+    async def overdue(self, before: datetime) -> Sequence[Proposal]:
+        """Give, locked, the proposals whose deadline passed before a time with no decision."""
+        ...
+
+    async def settle(self, signal_id: UUID) -> None:
+        """Note that a proposal has its verdict."""
+        ...
+
+    async def reconciled_at(self, account_id: str) -> datetime | None:
+        """Give when the account was last reconciled, and keep a reconciliation waiting until this transaction ends."""
+        ...
+
+    async def apply_fill(self, fill: Fill, effect: FillEffect, *, moves_book: bool) -> None:
+        """Enter a fill once: shrink its order's reservation, and move the positions and cash."""
+        ...
+
+    async def apply_event(self, event: OrderEvent) -> None:
+        """Note the order's state, unless a later one is known; an end releases what will never fill."""
+        ...
+
+    async def apply_position(self, position: PositionChanged) -> None:
+        """Note what order-worker holds, unless a later figure is known."""
+        ...
+
+    async def rebase(self, reconciled: Reconciled) -> None:
+        """Start the book anew from reconciled figures and the fills since."""
+        ...
+
+    async def lock_accounts(self) -> Sequence[tuple[Account, timedelta | None]]:
+        """Give all accounts, each with the reconciliation age its limits allow, and keep decisions waiting."""
+        ...
+
+    async def stages(self) -> Sequence[CurrentStage]:
+        """Give every stored stage that can be read."""
+        ...
+
+    async def stage(self, scope: Scope, scope_id: str) -> CurrentStage | None:
+        """Give the stored stage of one scope."""
+        ...
+
+    async def set_stage(self, stage: CurrentStage, now: datetime) -> int:
+        """Store a stage under the scope's next version, and give that version."""
+        ...
+
+    async def open_orders(self, scope: Scope, scope_id: str) -> Sequence[tuple[str, str]]:
+        """Give client order id and account of each order that may still fill, within a scope."""
+        ...
+
+    async def open_order(self, client_order_id: str) -> tuple[str, str] | None:
+        """Give client order id and account of one order, or None when it cannot fill any more."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class MarketView:
+    """What the collector says now. What it does not list, or what cannot be read, is absent."""
+
+    instrument: Instrument | None
+    quotes: dict[str, Quote]
+
+
+class MarketPort(Protocol):
+    """The newest market data."""
+
+    async def look(self, instrument_id: str, held: Collection[str]) -> MarketView:
+        """Read one instrument, and the quotes of it and of all that is held."""
+        ...
+
+
+class MeterPort(Protocol):
+    """Counts what was decided."""
+
+    def decided(self, verdict: OrderApproved | OrderDenied, *, took_s: float, price_age_s: float | None) -> None:
+        """Count one verdict, the time it took, and the age of the price it saw."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything the handlers reach."""
+
+    clock: ClockPort
+    open_ledger: Callable[[], AbstractAsyncContextManager[LedgerPort]]
+    market: MarketPort
+    meter: MeterPort
+    approval_key: bytes
+    approval_lifetime: timedelta
+    judgement_grace: timedelta
+    """How long after its deadline a decision may still arrive."""

@@ -1,0 +1,61 @@
+"""Everything risk-gate reads from the environment."""
+
+from datetime import timedelta
+from typing import Any, ClassVar, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from risk_gate.domain.limits import START_LIMITS, RiskLimits
+from sigmax.domain.approval import KEY_BYTES_MIN
+from sigmax.runtime.settings import ServiceSettings
+from sigmax.schemas.types import Mode, Name
+
+
+class Settings(ServiceSettings):
+    """The account this gate guards, and the key it signs with."""
+
+    service: ClassVar[str] = "risk-gate"
+
+    account_id: Name = "paper"
+    venue: Name = "paper"
+    account_mode: Mode = Mode.PAPER
+    """Live is asked for by name."""
+    account_currency: Name = "USDT"
+    """Instruments quoted in another currency are not traded."""
+    approval_key: SecretStr
+    """Known to risk-gate and order-worker alone; at least 32 bytes."""
+    approval_lifetime_s: float = Field(default=15.0, gt=0, le=300)
+    judgement_grace_s: float = Field(default=1.0, ge=0, le=60)
+    market_timeout_s: float = Field(default=0.5, gt=0, le=5)
+    """For one look at Redis: the account is locked meanwhile."""
+    start_limits: dict[str, Any] = Field(default_factory=dict)
+    """JSON: limits that differ from the cautious start values when the account is first made."""
+
+    @field_validator("approval_key")
+    @classmethod
+    def _is_long_enough(cls, key: SecretStr) -> SecretStr:
+        if len(key.get_secret_value().encode()) < KEY_BYTES_MIN:
+            raise ValueError(f"must have at least {KEY_BYTES_MIN} bytes; make one with: openssl rand -hex 32")
+        return key
+
+    @model_validator(mode="after")
+    def _limits_are_limits(self) -> Self:
+        self.limits_at_start()
+        return self
+
+    def limits_at_start(self) -> RiskLimits:
+        """Give the limits of a new account. Raises `ValueError` for names or values that are none."""
+        unknown = sorted(set(self.start_limits) - set(RiskLimits.model_fields))
+        if unknown:
+            raise ValueError(f"start_limits names no limit of ours: {', '.join(unknown)}")
+        return RiskLimits.model_validate({**START_LIMITS.model_dump(), **self.start_limits, "version": 1})
+
+    @property
+    def approval_lifetime(self) -> timedelta:
+        """Say how long order-worker may send what was approved."""
+        return timedelta(seconds=self.approval_lifetime_s)
+
+    @property
+    def judgement_grace(self) -> timedelta:
+        """Say how long after its deadline a decision may still arrive."""
+        return timedelta(seconds=self.judgement_grace_s)
