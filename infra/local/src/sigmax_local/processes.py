@@ -7,12 +7,12 @@ kernel means the *thread* that started the child, so children are started from t
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from signal import SIGKILL, Signals
 
 _LOG_BYTES_MAX = 10_000_000
 _POLL_S = 0.02
@@ -43,7 +43,7 @@ def tail(log: Path, lines: int = 15) -> str:
 class Child:
     """One process of ours and whatever it started."""
 
-    def __init__(self, name: str, process: "subprocess.Popen[bytes]", log: Path, stop_signal: signal.Signals) -> None:
+    def __init__(self, name: str, process: "subprocess.Popen[bytes]", log: Path, stop_signal: Signals) -> None:
         self.name = name
         self.log = log
         self._process = process
@@ -59,10 +59,14 @@ class Child:
         """Give the exit code; None while it runs."""
         return self._process.poll()
 
+    def signal(self, number: Signals) -> None:
+        """Send a signal, if it still runs."""
+        if self.exit_code is None:
+            self._process.send_signal(number)
+
     def ask_to_stop(self) -> None:
         """Send the signal on which this program stops gracefully."""
-        if self.exit_code is None:
-            self._process.send_signal(self._stop_signal)
+        self.signal(self._stop_signal)
 
     def wait_stopped(self, patience_s: float) -> None:
         """Wait for the end; after `patience_s` end it, and all it started, by force."""
@@ -80,7 +84,7 @@ class Child:
 def kill_group(pid: int) -> None:
     """End every process of the group that `pid` leads or led; no error when none is left."""
     try:
-        os.killpg(pid, signal.SIGKILL)
+        os.killpg(pid, SIGKILL)
     except (ProcessLookupError, PermissionError):  # macOS answers EPERM for a group of zombies
         return
 
@@ -92,7 +96,7 @@ def spawn(
     log: Path,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
-    stop_signal: signal.Signals = signal.SIGTERM,
+    stop_signal: Signals = Signals.SIGTERM,
     death_words: Sequence[str] | None = None,
 ) -> Child:
     """Start a process that writes to `log` and ends with us. Raises `OSError` when the program is not there.

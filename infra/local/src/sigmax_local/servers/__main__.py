@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sigmax_local.servers import BinariesMissing, IdentityError, Servers, ServersError
+from sigmax_local.servers import BinariesMissingError, IdentityError, Servers, ServersError
 
 _POLL_S = 0.5
 app = typer.Typer(add_completion=False)
@@ -26,7 +26,8 @@ def up(
 ) -> None:
     """Run the servers until Ctrl-C or SIGTERM. DIR/state.json appears when they are ready.
 
-    Example: python -m sigmax_local.servers up /tmp/servers &   then   SIGMAX_TEST_SERVERS=/tmp/servers/state.json pytest
+    Example: python -m sigmax_local.servers up /tmp/servers &
+    and then: SIGMAX_TEST_SERVERS=/tmp/servers/state.json pytest
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     servers = Servers(folder, durable=durable)
@@ -38,7 +39,7 @@ def up(
         while (failure := servers.failed()) is None:
             time.sleep(_POLL_S)
         raise ServersError(failure)
-    except (BinariesMissing, IdentityError, ServersError) as error:
+    except (BinariesMissingError, IdentityError, ServersError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:

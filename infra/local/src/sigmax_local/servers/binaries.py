@@ -13,7 +13,7 @@ INSTALL_HINT = """Install them, then try again:
   macOS            brew install postgresql@17 redis rabbitmq"""
 
 
-class BinariesMissing(RuntimeError):
+class BinariesMissingError(RuntimeError):
     """A server is not installed. The text names it and says how to install it."""
 
     def __init__(self, names: list[str]) -> None:
@@ -45,7 +45,7 @@ class Binaries:
 
 
 def find_binaries(postgres_major: str | None = None) -> Binaries:
-    """Find the newest installed servers. Raises `BinariesMissing`.
+    """Find the newest installed servers. Raises `BinariesMissingError`.
 
     `postgres_major` asks for the Postgres that made an existing data folder; another one could not read it.
     """
@@ -61,7 +61,7 @@ def find_binaries(postgres_major: str | None = None) -> Binaries:
     }
     missing = [name for name, folder in found.items() if folder is None]
     if postgres is None or redis is None or rabbitmq is None or epmd is None:
-        raise BinariesMissing(missing)
+        raise BinariesMissingError(missing)
     redis_name = "redis-server" if (redis / "redis-server").exists() else "valkey-server"
     return Binaries(postgres, redis / redis_name, rabbitmq / "rabbitmq-server", epmd / "epmd")
 

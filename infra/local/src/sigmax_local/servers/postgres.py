@@ -14,7 +14,13 @@ from sigmax_local.secret_store import SUPERUSER, SecretStore
 from sigmax_local.servers.binaries import Binaries
 from sigmax_local.servers.identity import Identity
 
-_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "wal_level": "minimal", "max_wal_senders": "0"}
+_FAST = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+}
 """For tests alone: a crash of the machine may lose the data folder."""
 _SETTINGS = {
     "listen_addresses": LOOPBACK,

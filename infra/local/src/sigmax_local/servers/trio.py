@@ -3,13 +3,12 @@
 import asyncio
 import fcntl
 import json
-import os
-import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, TypeVar
 
 from sigmax.runtime.rights import ADMIN, DATABASE, MIGRATOR
 from sigmax_local.ports import LOOPBACK, free_ports, is_free
@@ -17,6 +16,8 @@ from sigmax_local.processes import Child, tail
 from sigmax_local.secret_store import SUPERUSER, SecretStore
 from sigmax_local.servers import postgres, rabbitmq, redis
 from sigmax_local.servers.binaries import find_binaries
+
+T = TypeVar("T")
 
 _READY_TIMEOUT_S = 60.0
 _STOP_PATIENCE_S = 30.0
@@ -119,7 +120,7 @@ class Servers:
     def start(self) -> Addresses:
         """Start all three and make them ready: database, roles, users, queues.
 
-        Data of an earlier start is used again. Raises `BinariesMissing` when one is not installed, `IdentityError` when
+        Data of an earlier start is used again. Raises `BinariesMissingError` when one is not installed, `IdentityError` when
         Postgres finds no user, and `ServersError` when one does not come up or the folder is in use.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -188,7 +189,7 @@ class Servers:
         in_own_loop(lambda: self._until_ready(cache, lambda: redis.is_ready(ports.redis, administrator)))
         in_own_loop(lambda: self._until_ready(broker, lambda: rabbitmq.is_ready(ports.rabbitmq)))
 
-    async def _until_ready(self, child: Child, is_ready: Callable[[], Awaitable[bool]]) -> None:
+    async def _until_ready(self, child: Child, is_ready: Callable[[], Coroutine[Any, Any, bool]]) -> None:
         deadline = time.monotonic() + _READY_TIMEOUT_S
         while not await is_ready():
             if child.exit_code is not None or time.monotonic() > deadline:
@@ -224,24 +225,13 @@ class Servers:
         self._children = []
 
 
-def in_own_loop(work: Callable[[], Awaitable[None]]) -> None:
-    """Run async work to its end from plain code, whether or not this thread has an event loop. Raises what it raises."""
-    failures: list[BaseException] = []
+def in_own_loop(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run async work to its end from plain code, whether or not this thread has an event loop. Raises what it raises.
 
-    async def run() -> None:
-        await work()
-
-    def main() -> None:
-        try:
-            asyncio.run(run())
-        except BaseException as failure:  # noqa: BLE001 - carried over to the caller's thread
-            failures.append(failure)
-
-    thread = threading.Thread(target=main, name="in-own-loop")
-    thread.start()
-    thread.join()
-    if failures:
-        raise failures[0]
+    It runs on a thread of its own: nothing in it may start a process (see `sigmax_local.processes`).
+    """
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="own-loop") as pool:
+        return pool.submit(lambda: asyncio.run(work())).result()
 
 
 def is_running(folder: Path) -> bool:
@@ -255,8 +245,3 @@ def is_running(folder: Path) -> bool:
         except BlockingIOError:
             return True
     return False
-
-
-def umask_private() -> None:
-    """Let files we make be read by us alone, whatever the shell says."""
-    os.umask(0o077)

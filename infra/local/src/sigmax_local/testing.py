@@ -1,0 +1,106 @@
+"""Pytest fixtures: real servers, clean for each test, and services as processes.
+
+The root configuration loads this plugin, so that every test may ask for:
+
+servers       (session) `Addresses` of a private Postgres, Redis, and RabbitMQ with every role, user, queue, and all
+              migrations of services/*/migrations. Started once per run in a temporary folder; a run with
+              `SIGMAX_TEST_SERVERS=DIR/state.json` uses those of `python -m sigmax_local.servers up DIR` instead, and
+              resets their database. Tests are skipped, by name, where a server is not installed.
+clean         the servers, emptied: tables hold what migrations put there, queues and Redis hold nothing. Give it to
+              each test that writes. `await cleaner.clean()` does the same in the middle of one.
+service_env   `service_env("risk-gate", approval_lifetime_s="5") -> dict`: the environment of a service, with its folder
+              of secrets, as `python -m sigmax.runtime` and its settings read it.
+run_service   `async with run_service("risk-gate", approval_lifetime_s="5") as gate:` the service as a process, ready;
+              `gate.pid`, `gate.url`, `gate.log`, `await gate.kill()`, `await gate.stop()`, `gate.signal(...)`.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+if TYPE_CHECKING:  # the plugin is loaded in every run, also of tests that need none of this
+    from sigmax_local.servers import Addresses
+    from sigmax_local.testkit.cleaning import Cleaner
+    from sigmax_local.testkit.service_process import ServiceProcess
+
+_VARIABLE = "SIGMAX_TEST_SERVERS"
+
+
+class RunService(Protocol):
+    """Starts a service; settings are named like its fields."""
+
+    def __call__(self, service: str, **settings: str) -> "AbstractAsyncContextManager[ServiceProcess]":
+        """Give the running service."""
+
+
+@pytest.fixture(scope="session")
+def _own_servers() -> "Iterator[Addresses]":
+    from sigmax_local.servers import Addresses, BinariesMissingError, IdentityError, Servers
+
+    if given := os.environ.get(_VARIABLE):
+        yield Addresses.load(Path(given))
+        return
+    folder = Path(tempfile.mkdtemp(prefix="sigmax-test-"))
+    folder.chmod(0o711)  # the user that runs Postgres passes through
+    servers = Servers(folder, durable=False)
+    try:
+        yield servers.start()
+    except (BinariesMissingError, IdentityError) as error:
+        pytest.skip(f"no real servers: {error}")
+    finally:
+        servers.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def cleaner(_own_servers: "Addresses") -> "Cleaner":
+    """Migrate the servers' database and give what empties it again."""
+    from sigmax_local.environment import make_secrets, repository
+    from sigmax_local.testkit.cleaning import Cleaner
+
+    cleaner = Cleaner(_own_servers)
+    make_secrets(_own_servers.secrets)
+    cleaner.reset(repository() / "services")
+    return cleaner
+
+
+@pytest.fixture(scope="session")
+def servers(cleaner: "Cleaner") -> "Addresses":
+    """Give the addresses of real servers, migrated."""
+    return cleaner.addresses
+
+
+@pytest.fixture
+def clean(cleaner: "Cleaner") -> "Addresses":
+    """Empty the servers before this test; give their addresses."""
+    from sigmax_local.servers.trio import in_own_loop
+
+    in_own_loop(cleaner.clean)
+    return cleaner.addresses
+
+
+@pytest.fixture
+def service_env(servers: "Addresses") -> Callable[..., dict[str, str]]:
+    """Give a function that makes the environment of a service."""
+    from sigmax_local.environment import service_environment
+    from sigmax_local.ports import free_ports
+
+    def make(service: str, **settings: str) -> dict[str, str]:
+        return service_environment(servers, service, free_ports(1)[0], **settings)
+
+    return make
+
+
+@pytest.fixture
+def run_service(servers: "Addresses") -> RunService:
+    """Give a function that runs a service as a process for the length of an `async with`."""
+    from sigmax_local.testkit.service_process import running_service
+
+    return partial(running_service, servers)

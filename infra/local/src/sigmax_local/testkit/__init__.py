@@ -1,0 +1,1 @@
+"""What tests of all services need: clean servers and services as processes. See `sigmax_local.testing`."""
