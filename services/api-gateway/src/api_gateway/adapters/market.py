@@ -1,0 +1,31 @@
+"""The live state that others keep in Redis."""
+
+from typing import Any
+
+from redis.asyncio import Redis
+
+from sigmax.schemas.market import FIELD, HEARTBEATS, LATEST, Heartbeat, Quote
+
+_BEATS_READ = 600
+"""About two minutes of heartbeats of a platform with a few replicas."""
+
+
+class RedisMarket:
+    """Reads the newest quotes and heartbeats."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def latest(self) -> dict[str, Quote]:
+        """Give the newest quote of each instrument; empty when nothing trades."""
+        found: dict[bytes, bytes] = await self._redis.hgetall(LATEST)  # type: ignore[assignment]
+        return {quote.instrument_id: quote for quote in (Quote.decode(body) for body in found.values())}
+
+    async def heartbeats(self) -> list[Heartbeat]:
+        """Give the newest heartbeat of each replica of each service."""
+        newest: dict[tuple[str, str], Heartbeat] = {}
+        entries: Any = await self._redis.xrevrange(HEARTBEATS, count=_BEATS_READ)
+        for _, fields in entries:
+            beat = Heartbeat.decode(fields[FIELD])
+            newest.setdefault((beat.service, beat.replica), beat)
+        return sorted(newest.values(), key=lambda beat: (beat.service, beat.replica))

@@ -1,0 +1,1 @@
+"""Pure decisions of the gateway: who may what, what a page is, what a command says."""

@@ -1,0 +1,99 @@
+"""Users, sessions, audit, and commands."""
+
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import Field
+
+from api_gateway.domain.commands import CommandStatus
+from api_gateway.domain.rights import Right, Role
+from api_gateway.domain.views.base import View
+from sigmax.schemas.control import CommandName
+from sigmax.schemas.types import Scope
+
+
+class SessionView(View):
+    """A new session, or the next part of one."""
+
+    access_token: str
+    token_type: str = "Bearer"  # noqa: S105 - the scheme's name, not a secret
+    expires_in_s: int
+    refresh_token: str | None = None
+    """Only when the request asked for it in the body; browsers get a cookie that scripts cannot read."""
+    login: str
+    role: Role
+
+
+class UserView(View):
+    """A person or program with a login."""
+
+    user_id: UUID
+    login: str
+    role: Role
+    accounts: list[str]
+    """The trading accounts a trader may steer; the other roles need none."""
+    is_active: bool
+    created_at: datetime
+    last_login_at: datetime | None = None
+
+
+class MeView(UserView):
+    """The caller."""
+
+    rights: list[Right]
+
+
+class NewUserView(UserView):
+    """A user just added, or given a new password."""
+
+    password: str | None = None
+    """Shown once, and only when the gateway made it."""
+
+
+class TicketView(View):
+    """A ticket for one live connection."""
+
+    ticket: str
+    expires_in_s: int
+    url: str = Field(examples=["/ws"])
+    """Where to connect; the ticket is sent as the first message and never in the address."""
+
+
+class AuditView(View):
+    """One entry of the audit chain."""
+
+    entry_id: int
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    detail: dict[str, str]
+    address: str
+    previous_hash: str
+    hash: str
+
+
+class AuditCheckView(View):
+    """Whether the audit chain holds."""
+
+    entries: int
+    is_whole: bool
+    broken_at: int | None = None
+    """The first entry that does not fit."""
+    head: str
+    """The newest hash: keep it elsewhere to notice a chain that was rewritten whole."""
+
+
+class CommandView(View):
+    """A command, and how far it has come."""
+
+    command_id: UUID
+    command: CommandName
+    subject: str
+    scope: Scope
+    values: dict[str, str]
+    reason: str
+    requested_by: str
+    requested_at: datetime
+    status: CommandStatus
+    status_url: str

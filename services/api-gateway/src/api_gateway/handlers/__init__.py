@@ -1,0 +1,1 @@
+"""One function per route, message, or live connection: load, decide, record."""

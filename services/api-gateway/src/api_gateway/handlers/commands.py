@@ -1,0 +1,204 @@
+"""What people ask the platform to do. Each is written down, sent as a message, and answered with where to look."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Response
+from pydantic import BaseModel, Field, model_validator
+
+from api_gateway.domain.commands import Wish
+from api_gateway.domain.problems import Problem, ProblemKind, not_found
+from api_gateway.domain.rights import Role
+from api_gateway.domain.views.base import Page
+from api_gateway.domain.views.judgement import StrategyView
+from api_gateway.domain.views.people import CommandView
+from api_gateway.handlers.context import AddressDep, Caller, CallerDep, Gateway, GatewayDep
+from api_gateway.handlers.parameters import Id, IdempotencyKey, PageDep
+from sigmax.schemas.control import CommandName
+from sigmax.schemas.types import Scope
+
+router = APIRouter(tags=["commands"])
+
+_GLOBAL = "global"
+Reason = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")]
+ParamText = Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")]
+ParamNumber = Annotated[Decimal, Field(max_digits=38, allow_inf_nan=False)]
+ParamName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+class ReasonBody(BaseModel):
+    """Why it is asked for; it is kept in the audit."""
+
+    reason: Reason = ""
+
+
+class ParamsBody(BaseModel):
+    """New parameters by name; those left out stay."""
+
+    params: dict[ParamName, bool | ParamNumber | ParamText] = Field(
+        min_length=1, max_length=100, examples=[{"fast": 10, "slow": 30}]
+    )
+    reason: Reason = ""
+
+    def values(self) -> dict[str, str]:
+        """Give the parameters as the message carries them: text."""
+        return {
+            name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in self.params.items()
+        }
+
+
+class ScopeBody(BaseModel):
+    """What to halt or to resume."""
+
+    scope: Scope = Scope.GLOBAL
+    scope_id: str = Field(default=_GLOBAL, pattern=r"^[!-~]{1,64}$")
+    """The account, strategy, instrument, or venue; `global` with the scope `global`."""
+    reason: Reason = ""
+
+    @model_validator(mode="after")
+    def _global_is_global(self) -> "ScopeBody":
+        if (self.scope is Scope.GLOBAL) != (self.scope_id == _GLOBAL):
+            raise ValueError("scope_id is `global` with the scope `global`, and names something with any other")
+        return self
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where one caller hands in one command."""
+
+    gateway: Gateway
+    caller: Caller
+    key: str
+    address: str
+    response: Response
+
+    async def submit(self, wish: Wish) -> CommandView:
+        """Write the command down and send it, once per key. Raises `Problem` for a key of another command."""
+        view, is_same = await self.gateway.commands.submit(wish, self.caller.user, self.key, self.address)
+        if not is_same:
+            raise Problem(ProblemKind.KEY_REUSED, "You used this key for another command.")
+        self.response.headers["Location"] = view.status_url
+        return view
+
+    async def own_strategy(self, strategy_id: str) -> StrategyView:
+        """Give a strategy that the caller may steer. Raises `Problem`."""
+        strategy = await self.gateway.judgement.strategy(strategy_id)
+        if strategy is None:
+            raise not_found("strategy")
+        self.caller.check_account(strategy.account_id)
+        return strategy
+
+    async def check_scope(self, body: ScopeBody) -> None:
+        """Let a trader halt own accounts and strategies, and what belongs to nobody: a venue, an instrument, all."""
+        if self.caller.user.role is not Role.TRADER:
+            return
+        if body.scope is Scope.ACCOUNT:
+            self.caller.check_account(body.scope_id)
+        elif body.scope is Scope.STRATEGY:
+            await self.own_strategy(body.scope_id)
+
+
+def desk_of(
+    key: IdempotencyKey, caller: CallerDep, gateway: GatewayDep, address: AddressDep, response: Response
+) -> Desk:
+    """Open the desk for one request."""
+    return Desk(gateway, caller, key, address, response)
+
+
+DeskDep = Annotated[Desk, Depends(desk_of)]
+
+
+@router.post("/strategies/{strategy_id}/activate", status_code=202)
+async def activate_strategy(
+    strategy_id: Id,
+    desk: DeskDep,
+    body: ReasonBody | None = None,
+) -> CommandView:
+    """Let a strategy make signals, from the next bar on."""
+    await desk.own_strategy(strategy_id)
+    wish = Wish(CommandName.ACTIVATE_STRATEGY, strategy_id, Scope.STRATEGY, reason=body.reason if body else "")
+    return await desk.submit(wish)
+
+
+@router.post("/strategies/{strategy_id}/stop", status_code=202)
+async def stop_strategy(
+    strategy_id: Id,
+    desk: DeskDep,
+    body: ReasonBody | None = None,
+) -> CommandView:
+    """Let a strategy make no more signals. What it holds stays."""
+    await desk.own_strategy(strategy_id)
+    wish = Wish(CommandName.STOP_STRATEGY, strategy_id, Scope.STRATEGY, reason=body.reason if body else "")
+    return await desk.submit(wish)
+
+
+@router.put("/strategies/{strategy_id}/params", status_code=202)
+async def set_strategy_params(
+    strategy_id: Id,
+    body: ParamsBody,
+    desk: DeskDep,
+) -> CommandView:
+    """Change parameters while the strategy runs; they take effect on the next bar, as a new version."""
+    strategy = await desk.own_strategy(strategy_id)
+    unknown = sorted(set(body.params) - set(strategy.params))
+    if unknown:
+        known = ", ".join(sorted(strategy.params))
+        errors = [(f"body.params.{name}", f"the strategy has no such parameter; it has {known}") for name in unknown]
+        raise Problem(ProblemKind.INVALID, "Some parameters are not known.", errors=errors)
+    wish = Wish(CommandName.SET_PARAMS, strategy_id, Scope.STRATEGY, body.values(), body.reason)
+    return await desk.submit(wish)
+
+
+@router.post("/orders/{client_order_id}/cancel", status_code=202)
+async def cancel_order(
+    client_order_id: Id,
+    desk: DeskDep,
+    body: ReasonBody | None = None,
+) -> CommandView:
+    """Take an order off the venue. It may still fill on the way."""
+    order = await desk.gateway.trading.order(client_order_id)
+    if order is None:
+        raise not_found("order")
+    desk.caller.check_account(order.account_id)
+    if order.status.is_terminal:
+        raise Problem(ProblemKind.CONFLICT, f"The order is over: {order.status}.")
+    wish = Wish(CommandName.CANCEL_ORDER, client_order_id, Scope.ACCOUNT, reason=body.reason if body else "")
+    return await desk.submit(wish)
+
+
+@router.post("/risk/halt", status_code=202)
+async def halt(
+    body: ScopeBody,
+    desk: DeskDep,
+) -> CommandView:
+    """Stop all sends in a scope and cancel what is open. It stays until someone resumes, restarts included."""
+    await desk.check_scope(body)
+    wish = Wish(CommandName.HALT, body.scope_id, body.scope, reason=body.reason)
+    return await desk.submit(wish)
+
+
+@router.post("/risk/resume", status_code=202)
+async def resume(
+    body: ScopeBody,
+    desk: DeskDep,
+) -> CommandView:
+    """Lift a halt. The risk gate wants a reconciliation that passed."""
+    wish = Wish(CommandName.RESUME, body.scope_id, body.scope, reason=body.reason)
+    return await desk.submit(wish)
+
+
+@router.get("/commands")
+async def list_commands(_caller: CallerDep, gateway: GatewayDep, page: PageDep) -> Page[CommandView]:
+    """List what people asked for, newest first."""
+    return await gateway.commands.commands(page)
+
+
+@router.get("/commands/{command_id}")
+async def get_command(command_id: UUID, _caller: CallerDep, gateway: GatewayDep) -> CommandView:
+    """Say how far a command has come."""
+    command = await gateway.commands.command(command_id)
+    if command is None:
+        raise not_found("command")
+    return command
