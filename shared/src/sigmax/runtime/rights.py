@@ -289,10 +289,9 @@ def postgres_roles_sql(passwords: Mapping[str, str], database: str = DATABASE) -
 
 def _role(login: str, password: str) -> list[str]:
     return [
-        f"DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{login}') "
-        f"THEN CREATE ROLE {login}; END IF; END $$;",
-        f"ALTER ROLE {login} WITH LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS "
-        f"CONNECTION LIMIT {CONNECTIONS_MAX} PASSWORD '{scram_verifier(login, password)}';",
+        f"DO $$ BEGIN CREATE ROLE {login}; EXCEPTION WHEN duplicate_object THEN NULL; END $$;",
+        f"ALTER ROLE {login} WITH LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;",
+        f"ALTER ROLE {login} CONNECTION LIMIT {CONNECTIONS_MAX} PASSWORD '{scram_verifier(login, password)}';",
     ]
 
 

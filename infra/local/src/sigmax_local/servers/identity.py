@@ -32,9 +32,7 @@ class Identity:
         setpriv = shutil.which("setpriv")
         if setpriv is None:
             if self._user is not None:
-                raise IdentityError(
-                    "PostgreSQL does not run as root and `setpriv` (util-linux) is missing. Run as a user."
-                )
+                raise IdentityError("PostgreSQL does not run as root and `setpriv` (util-linux) is missing.")
             return []
         words = [setpriv]
         if self._user is not None:

@@ -21,7 +21,8 @@ _TABLES = """
     WHERE n.nspname = ANY($1) AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relname <> 'alembic_version'
 """
 _SERIALS = """
-    SELECT format('%I.%I', s.nspname, t.relname), a.attname, pg_get_serial_sequence(format('%I.%I', s.nspname, t.relname), a.attname)
+    SELECT format('%I.%I', s.nspname, t.relname), a.attname,
+           pg_get_serial_sequence(format('%I.%I', s.nspname, t.relname), a.attname)
     FROM pg_attribute a JOIN pg_class t ON t.oid = a.attrelid JOIN pg_namespace s ON s.oid = t.relnamespace
     WHERE s.nspname = ANY($1) AND t.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
       AND pg_get_serial_sequence(format('%I.%I', s.nspname, t.relname), a.attname) IS NOT NULL
