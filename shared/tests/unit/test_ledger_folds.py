@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sigmax.domain.ledger import (
     Entry,
     Execution,

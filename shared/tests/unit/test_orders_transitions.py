@@ -6,6 +6,7 @@ from itertools import permutations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sigmax.domain.orders import (
     STATUSES,
     SUBMISSIONS,

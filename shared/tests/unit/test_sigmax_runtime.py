@@ -133,7 +133,7 @@ def test_urls_get_the_login_and_odd_characters_survive() -> None:
     assert asyncpg_url("postgresql://db:5433/sigmax", "risk_gate", "a/b@c").password == "a/b@c"
 
 
-class _SqlState(Exception):
+class _SqlStateError(Exception):
     def __init__(self, sqlstate: str) -> None:
         super().__init__(sqlstate)
         self.sqlstate = sqlstate
@@ -145,11 +145,11 @@ class _SqlState(Exception):
         (ConnectionRefusedError(), True),
         (TimeoutError(), True),
         (redis.exceptions.ConnectionError(), True),
-        (OperationalError("select 1", {}, _SqlState("57P01")), True),
-        (OperationalError("select 1", {}, _SqlState("40P01")), True),
-        (OperationalError("select 1", {}, _SqlState("53300")), True),
-        (IntegrityError("insert", {}, _SqlState("23505")), False),
-        (OperationalError("select 1", {}, _SqlState("42P01")), False),
+        (OperationalError("select 1", {}, _SqlStateError("57P01")), True),
+        (OperationalError("select 1", {}, _SqlStateError("40P01")), True),
+        (OperationalError("select 1", {}, _SqlStateError("53300")), True),
+        (IntegrityError("insert", {}, _SqlStateError("23505")), False),
+        (OperationalError("select 1", {}, _SqlStateError("42P01")), False),
         (ValueError(), False),
     ],
 )

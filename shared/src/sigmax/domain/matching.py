@@ -53,6 +53,17 @@ class _Turn:
     events: list[Event] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """An order that may be accepted: what it will take from the book, and what it locks."""
+
+    market: Market
+    order: VenueOrder
+    walk: Walk
+    asset: str
+    amount: Decimal
+
+
 class Exchange:
     """Accounts, balances, open orders, and markets. Deterministic: ids count up, the caller brings the time.
 
@@ -111,29 +122,22 @@ class Exchange:
             if order.account_id == account_id and instrument_id in (None, order.instrument_id):
                 yield order
 
+    def refusal_of(self, request: OrderRequest) -> Refusal | None:
+        """Say why an order would be refused, or None; changes nothing."""
+        plan = self._plan(request, 0)
+        return plan.reason if isinstance(plan, Refused) else None
+
     def place(self, request: OrderRequest, now_ns: int) -> list[Event] | Refused:
         """Accept an order and fill what can be filled at once, or refuse it."""
-        market = self.markets.get(request.instrument_id)
-        if market is None:
-            return Refused(Refusal.UNKNOWN_INSTRUMENT)
-        last = market.depth.last
-        if not market.rules.is_tradable or last is None:
-            return Refused(Refusal.MARKET_CLOSED)
-        if reason := self._broken_rule(request, market, last):
-            return Refused(reason)
-        walk = _walk(request, market.depth)
-        if request.kind is OrderKind.LIMIT_MAKER and walk.levels:
-            return Refused(Refusal.WOULD_TAKE)
-
-        order = self._new_order(request, walk, now_ns)
-        asset, amount = _funds(order, walk, market.rules)
-        wallet = self.wallets.get(request.account_id)
-        if wallet is None or amount > wallet[asset].free:
-            return Refused(Refusal.INSUFFICIENT_BALANCE)
+        plan = self._plan(request, now_ns)
+        if isinstance(plan, Refused):
+            return plan
+        order, walk, asset, amount = plan.order, plan.walk, plan.asset, plan.amount
+        wallet = self.wallets[request.account_id]
         self._next_order_id += 1
         wallet.lock(asset, amount)
         self._keep(order)
-        turn = _Turn(market, now_ns, [Accepted(order)])
+        turn = _Turn(plan.market, now_ns, [Accepted(order)])
         if request.time_in_force is not TimeInForce.FOK or not walk.is_exhausted:
             order, amount = self._take(order, walk, amount, turn)
         if order.is_open:
@@ -181,6 +185,26 @@ class Exchange:
                 if not order.is_open:
                     resting[side].pop(0)
         return self._with_balances(turn.events)
+
+    def _plan(self, request: OrderRequest, now_ns: int) -> "_Plan | Refused":
+        """Check everything that may refuse an order; what is left can be carried out."""
+        market = self.markets.get(request.instrument_id)
+        if market is None:
+            return Refused(Refusal.UNKNOWN_INSTRUMENT)
+        last = market.depth.last
+        if not market.rules.is_tradable or last is None:
+            return Refused(Refusal.MARKET_CLOSED)
+        if reason := self._broken_rule(request, market, last):
+            return Refused(reason)
+        walk = _walk(request, market.depth)
+        if request.kind is OrderKind.LIMIT_MAKER and walk.levels:
+            return Refused(Refusal.WOULD_TAKE)
+        order = self._new_order(request, walk, now_ns)
+        asset, amount = _funds(order, walk, market.rules)
+        wallet = self.wallets.get(request.account_id)
+        if wallet is None or amount > wallet[asset].free:
+            return Refused(Refusal.INSUFFICIENT_BALANCE)
+        return _Plan(market, order, walk, asset, amount)
 
     def _broken_rule(self, request: OrderRequest, market: Market, last: Decimal) -> Refusal | None:
         rules = market.rules

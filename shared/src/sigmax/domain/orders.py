@@ -60,7 +60,7 @@ class VenueWord:
     """The largest cumulative quantity it has named."""
 
     def merge(self, other: "VenueWord") -> "VenueWord":
-        """Join two words about one order: commutative, associative, and idempotent, so arrival order does not matter."""
+        """Join two words about one order: commutative, associative, and idempotent: arrival order does not matter."""
         status = max(self.status, other.status, key=_CERTAINTY.index)
         return VenueWord(status, max(self.filled_quantity, other.filled_quantity))
 

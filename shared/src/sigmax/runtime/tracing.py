@@ -1,7 +1,7 @@
 """The W3C trace context of a chain, carried on every hop.
 
 The trace id is the chain's correlation id. A chain therefore has the same id in logs, messages, tables, and traces,
-also where no spans are recorded; and the choice to record one is made once, from that id, and is the same in every service.
+also where no spans are recorded; and the choice to record one is made once, from that id, and is the same everywhere.
 """
 
 from collections.abc import Iterator, Mapping
