@@ -1,0 +1,5 @@
+"""Runs this service's migrations."""
+
+from sigmax.runtime.migrations import run
+
+run("order_worker")

@@ -1,0 +1,1 @@
+"""Approved orders -> venue -> fills, positions, and cash."""

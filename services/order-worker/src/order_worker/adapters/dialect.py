@@ -1,0 +1,76 @@
+"""Reads ccxt's unified structures. Numbers are strings throughout (`number: str`), so nothing is ever a float."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from order_worker.domain.sightings import Sighting, Trade
+from sigmax.domain.orders import VenueWord
+from sigmax.schemas.types import Liquidity, OrderStatus, Side
+
+_STATUSES = {
+    "closed": OrderStatus.FILLED,
+    "canceled": OrderStatus.CANCELED,
+    "expired": OrderStatus.EXPIRED,
+    "rejected": OrderStatus.REJECTED,
+}
+
+
+def sighting_of(order: dict[str, Any], client_order_id: str | None = None) -> Sighting:
+    """Read an order. Raises `ValueError` or `KeyError` for one that has no id.
+
+    `client_order_id` replaces the one in the answer: the answer to a cancel names the cancel.
+    """
+    venue_order_id = _named(order, "id")
+    filled = Decimal(order.get("filled") or 0)
+    status = _STATUSES.get(order.get("status") or "")
+    if status is None:
+        status = OrderStatus.PARTIALLY_FILLED if filled else OrderStatus.NEW
+    executed_at = order.get("timestamp")
+    trades = tuple(
+        trade_of({"timestamp": executed_at, **_present(trade), "order": venue_order_id}, client_order_id)
+        for trade in order.get("trades") or ()
+    )
+    return Sighting(
+        venue_order_id=venue_order_id,
+        word=VenueWord(status, filled),
+        client_order_id=client_order_id or order.get("clientOrderId"),
+        symbol=order.get("symbol"),
+        trades=trades,
+    )
+
+
+def trade_of(trade: dict[str, Any], client_order_id: str | None = None) -> Trade:
+    """Read a trade. Raises `ValueError` or `KeyError` for one that lacks what the books need."""
+    fee = trade.get("fee") or {}
+    symbol = _named(trade, "symbol")
+    return Trade(
+        execution_id=f"{symbol.replace('/', '')}-{_named(trade, 'id')}",
+        venue_order_id=_named(trade, "order"),
+        symbol=symbol,
+        side=Side(_named(trade, "side")),
+        price=Decimal(_named(trade, "price")),
+        quantity=Decimal(_named(trade, "amount")),
+        fee=Decimal(fee.get("cost") or 0),
+        fee_currency=fee.get("currency") or symbol.split("/")[1],
+        # What is filled in the answer to a submit was taken, and is not marked.
+        liquidity=Liquidity(trade.get("takerOrMaker") or "taker"),
+        executed_at=datetime.fromtimestamp(int(_named(trade, "timestamp")) / 1000, UTC),
+        client_order_id=client_order_id or _told_by_stream(trade.get("info") or {}),
+    )
+
+
+def _told_by_stream(raw: dict[str, Any]) -> str | None:
+    """Give the order's id from an execution report; `C` is there when `c` names a cancel."""
+    return raw.get("C") or raw.get("c") if raw.get("e") == "executionReport" else None
+
+
+def _present(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _named(values: dict[str, Any], name: str) -> str:
+    value = values[name]
+    if value is None or value == "":
+        raise ValueError(f"the venue's answer has no {name}")
+    return str(value)

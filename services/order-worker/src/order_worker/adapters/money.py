@@ -1,0 +1,266 @@
+"""One transaction of the books: fills, positions, and the ledger."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import text
+
+from order_worker.adapters import metrics
+from order_worker.adapters.rows import execution_of, summed, trade_of
+from order_worker.domain.booking import Transaction
+from order_worker.domain.order import Order
+from order_worker.domain.sightings import Trade
+from order_worker.domain.terms import Terms
+from order_worker.ports import Account, PositionRow
+from sigmax.domain.ledger import Execution, Position, imbalance
+from sigmax.runtime.database import Unit
+from sigmax.schemas.orders import CashBalance, Difference
+
+_LOCK = text(
+    "SELECT sequence, blocked_reason, blocked_at, reconciled_at FROM accounts WHERE account_id = :account_id FOR UPDATE"
+)
+_ADD_FILLS = text(
+    """
+    INSERT INTO fills (venue, account_id, execution_id, client_order_id, venue_order_id, signal_id, strategy_id,
+        instrument_id, side, price, quantity, fee, fee_currency, liquidity, executed_at, source, recorded_at)
+    SELECT :venue, :account_id, t.execution_id, :client_order_id, t.venue_order_id, :signal_id, :strategy_id,
+        :instrument_id, t.side, t.price, t.quantity, t.fee, t.fee_currency, t.liquidity, t.executed_at, :source, :now
+    FROM unnest(CAST(:execution_ids AS text[]), CAST(:venue_order_ids AS text[]), CAST(:sides AS text[]),
+        CAST(:prices AS numeric[]), CAST(:quantities AS numeric[]), CAST(:fees AS numeric[]),
+        CAST(:fee_currencies AS text[]), CAST(:liquidities AS text[]), CAST(:times AS timestamptz[]))
+        AS t (execution_id, venue_order_id, side, price, quantity, fee, fee_currency, liquidity, executed_at)
+    ON CONFLICT DO NOTHING RETURNING execution_id
+    """
+)
+_TOTALS = text(
+    "SELECT COALESCE(sum(quantity), 0) AS quantity, sum(price * quantity) AS notional FROM fills"
+    " WHERE client_order_id = :client_order_id"
+)
+_KEEP_ORPHAN = text(
+    """
+    INSERT INTO orphan_fills (account_id, execution_id, venue_order_id, client_order_id, symbol, side, price, quantity,
+        fee, fee_currency, liquidity, executed_at, recorded_at)
+    VALUES (:account_id, :execution_id, :venue_order_id, :client_order_id, :symbol, :side, :price, :quantity, :fee,
+        :fee_currency, :liquidity, :executed_at, :now)
+    ON CONFLICT DO NOTHING
+    """
+)
+_ADOPT = text(
+    "DELETE FROM orphan_fills WHERE account_id = :account_id"
+    " AND (venue_order_id = :venue_order_id OR client_order_id = :client_order_id) RETURNING *"
+)
+_SAVE_POSITION = text(
+    """
+    INSERT INTO positions (account_id, instrument_id, quantity, average_price, realized_pnl, last_executed_at,
+        last_execution_id, updated_at)
+    VALUES (:account_id, :instrument_id, :quantity, :average_price, :realized_pnl, :last_at, :last_id, :now)
+    ON CONFLICT (account_id, instrument_id) DO UPDATE SET quantity = excluded.quantity,
+        average_price = excluded.average_price, realized_pnl = excluded.realized_pnl,
+        last_executed_at = excluded.last_executed_at, last_execution_id = excluded.last_execution_id,
+        updated_at = excluded.updated_at
+    """
+)
+_ADD_ENTRIES = text(
+    """
+    INSERT INTO ledger_entries (transaction_id, account_id, ledger_account, asset, amount, settles_at, reason,
+        execution_id, created_at)
+    SELECT t.transaction_id, :account_id, t.ledger_account, t.asset, t.amount, t.settles_at, t.reason,
+        NULLIF(t.execution_id, ''), :now
+    FROM unnest(CAST(:transaction_ids AS uuid[]), CAST(:accounts AS text[]), CAST(:assets AS text[]),
+        CAST(:amounts AS numeric[]), CAST(:settles AS timestamptz[]), CAST(:reasons AS text[]),
+        CAST(:execution_ids AS text[]))
+        AS t (transaction_id, ledger_account, asset, amount, settles_at, reason, execution_id)
+    """
+)
+_SUMS = """
+    SELECT asset, sum(amount) AS amount, COALESCE(sum(amount) FILTER (WHERE settles_at <= :now), 0) AS settled FROM (
+        SELECT ledger_account, asset, amount, CAST(:now AS timestamptz) AS settles_at FROM ledger_checkpoints
+        WHERE account_id = :account_id
+        UNION ALL
+        SELECT ledger_account, asset, amount, settles_at FROM ledger_entries
+        WHERE account_id = :account_id AND entry_id > COALESCE(
+            (SELECT max(up_to_entry_id) FROM ledger_checkpoints WHERE account_id = :account_id), 0)) AS entries
+    WHERE ledger_account IN ({accounts}) GROUP BY asset
+"""
+_CASH = text(_SUMS.format(accounts="'cash'"))
+_BALANCES = text(_SUMS.format(accounts="'cash', 'holding'"))
+_RECONCILED = text("UPDATE accounts SET is_reconciled = :passed, reconciled_at = :now WHERE account_id = :account_id")
+
+
+class MoneyPage:
+    """The part of a transaction that moves money."""
+
+    def __init__(self, unit: Unit, terms: Terms) -> None:
+        self._unit = unit
+        self._session = unit.session
+        self._terms = terms
+
+    async def lock_account(self) -> Account:
+        """Give the account's row, locked: whoever changes money or positions holds it first."""
+        row = (await self._session.execute(_LOCK, {"account_id": self._terms.account_id})).one()
+        return Account(row.sequence, row.blocked_reason, row.blocked_at, row.reconciled_at)
+
+    async def set_sequence(self, sequence: int) -> None:
+        """Write the account's sequence."""
+        await self._session.execute(
+            text("UPDATE accounts SET sequence = :sequence WHERE account_id = :account_id"),
+            {"account_id": self._terms.account_id, "sequence": sequence},
+        )
+
+    async def block(self, reason: str, now: datetime) -> None:
+        """Stop all sends of the account until a person releases it."""
+        await self._session.execute(
+            text("UPDATE accounts SET blocked_reason = :reason, blocked_at = :now WHERE account_id = :account_id"),
+            {"account_id": self._terms.account_id, "reason": reason, "now": now},
+        )
+
+    async def release(self) -> None:
+        """Let the account send again."""
+        await self._session.execute(
+            text("UPDATE accounts SET blocked_reason = NULL, blocked_at = NULL WHERE account_id = :account_id"),
+            {"account_id": self._terms.account_id},
+        )
+
+    async def add_fills(self, order: Order, trades: Sequence[Trade], source: str, now: datetime) -> list[Trade]:
+        """Enter trades, and give those that were not there."""
+        approved = order.approved
+        rows = await self._session.execute(
+            _ADD_FILLS,
+            {
+                "venue": approved.venue,
+                "account_id": approved.account_id,
+                "client_order_id": approved.client_order_id,
+                "signal_id": approved.signal_id,
+                "strategy_id": approved.strategy_id,
+                "instrument_id": approved.instrument_id,
+                "source": source,
+                "now": now,
+                "execution_ids": [trade.execution_id for trade in trades],
+                "venue_order_ids": [trade.venue_order_id for trade in trades],
+                "sides": [str(trade.side) for trade in trades],
+                "prices": [trade.price for trade in trades],
+                "quantities": [trade.quantity for trade in trades],
+                "fees": [trade.fee for trade in trades],
+                "fee_currencies": [trade.fee_currency for trade in trades],
+                "liquidities": [str(trade.liquidity) for trade in trades],
+                "times": [trade.executed_at for trade in trades],
+            },
+        )
+        entered = {row.execution_id for row in rows}
+        metrics.fills.labels(source).inc(len(entered))
+        unique = {trade.execution_id: trade for trade in trades}
+        return [trade for execution_id, trade in unique.items() if execution_id in entered]
+
+    async def fill_totals(self, client_order_id: str) -> tuple[Decimal, Decimal | None]:
+        """Sum an order's fills: the quantity, and the average price."""
+        row = (await self._session.execute(_TOTALS, {"client_order_id": client_order_id})).one()
+        return row.quantity, row.notional / row.quantity if row.quantity else None
+
+    async def keep_orphan(self, trade: Trade, now: datetime) -> None:
+        """Keep a trade whose order is not known yet."""
+        values = {
+            "account_id": self._terms.account_id,
+            "execution_id": trade.execution_id,
+            "venue_order_id": trade.venue_order_id,
+            "client_order_id": trade.client_order_id,
+            "symbol": trade.symbol,
+            "side": str(trade.side),
+            "price": trade.price,
+            "quantity": trade.quantity,
+            "fee": trade.fee,
+            "fee_currency": trade.fee_currency,
+            "liquidity": str(trade.liquidity),
+            "executed_at": trade.executed_at,
+            "now": now,
+        }
+        await self._session.execute(_KEEP_ORPHAN, values)
+
+    async def adopt_orphans(self, order: Order) -> list[Trade]:
+        """Take out the kept trades that are this order's."""
+        values = {
+            "account_id": self._terms.account_id,
+            "venue_order_id": order.venue_order_id,
+            "client_order_id": order.client_order_id,
+        }
+        return [trade_of(row) for row in await self._session.execute(_ADOPT, values)]
+
+    async def position(self, instrument_id: str) -> PositionRow:
+        """Give a position as it was last folded."""
+        query = text("SELECT * FROM positions WHERE account_id = :account_id AND instrument_id = :instrument_id")
+        values = {"account_id": self._terms.account_id, "instrument_id": instrument_id}
+        row = (await self._session.execute(query, values)).first()
+        if row is None:
+            return PositionRow(Position(), None)
+        position = Position(row.quantity, row.average_price, row.realized_pnl)
+        return PositionRow(position, (row.last_executed_at, row.last_execution_id))
+
+    async def executions(self, instrument_id: str) -> list[Execution]:
+        """Give every fill of an instrument, to fold them anew."""
+        query = text("SELECT * FROM fills WHERE account_id = :account_id AND instrument_id = :instrument_id")
+        values = {"account_id": self._terms.account_id, "instrument_id": instrument_id}
+        return [execution_of(row) for row in await self._session.execute(query, values)]
+
+    async def save_position(self, instrument_id: str, row: PositionRow, now: datetime) -> None:
+        """Write a position."""
+        last_at, last_id = row.last or (now, "")
+        values = {
+            "account_id": self._terms.account_id,
+            "instrument_id": instrument_id,
+            "quantity": row.position.quantity,
+            "average_price": row.position.average_price,
+            "realized_pnl": row.position.realized_pnl,
+            "last_at": last_at,
+            "last_id": last_id,
+            "now": now,
+        }
+        await self._session.execute(_SAVE_POSITION, values)
+
+    async def add_transactions(self, transactions: Sequence[Transaction], now: datetime) -> None:
+        """Append to the ledger. Raises `ValueError` unless each transaction sums to zero per asset."""
+        for transaction in transactions:
+            if off := imbalance(transaction.entries):
+                raise ValueError(f"transaction {transaction.transaction_id} does not sum to zero: {off}")
+        lines = [(transaction, entry) for transaction in transactions for entry in transaction.entries]
+        values = {
+            "account_id": self._terms.account_id,
+            "now": now,
+            "transaction_ids": [transaction.transaction_id for transaction, _ in lines],
+            "accounts": [str(entry.account) for _, entry in lines],
+            "assets": [entry.asset for _, entry in lines],
+            "amounts": [entry.amount for _, entry in lines],
+            "settles": [transaction.settles_at for transaction, _ in lines],
+            "reasons": [transaction.reason for transaction, _ in lines],
+            "execution_ids": [transaction.execution_id or "" for transaction, _ in lines],
+        }
+        await self._session.execute(_ADD_ENTRIES, values)
+
+    async def cash(self, now: datetime) -> dict[str, CashBalance]:
+        """Sum the money by asset."""
+        rows = await self._session.execute(_CASH, {"account_id": self._terms.account_id, "now": now})
+        return {row.asset: CashBalance(total=row.amount, settled=row.settled) for row in rows}
+
+    async def balances(self, now: datetime) -> dict[str, Decimal]:
+        """Sum money and holdings together, by asset: what the venue should show."""
+        return summed(await self._session.execute(_BALANCES, {"account_id": self._terms.account_id, "now": now}))
+
+    async def positions(self) -> dict[str, Decimal]:
+        """Give what is held, by instrument."""
+        query = text("SELECT instrument_id, quantity FROM positions WHERE account_id = :account_id")
+        rows = await self._session.execute(query, {"account_id": self._terms.account_id})
+        return {row.instrument_id: row.quantity for row in rows}
+
+    async def add_reconciliation(self, *, passed: bool, differences: Sequence[Difference], now: datetime) -> None:
+        """Keep the result of a reconciliation, and whether the account may send."""
+        account_id = self._terms.account_id
+        listed = json.dumps([difference.model_dump(mode="json") for difference in differences])
+        await self._session.execute(
+            text(
+                "INSERT INTO reconciliations (account_id, passed, differences, created_at)"
+                " VALUES (:account_id, :passed, CAST(:listed AS jsonb), :now)"
+            ),
+            {"account_id": account_id, "passed": passed, "listed": listed, "now": now},
+        )
+        await self._session.execute(_RECONCILED, {"account_id": account_id, "passed": passed, "now": now})
+        metrics.reconciled.set(passed)

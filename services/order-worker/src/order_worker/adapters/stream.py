@@ -1,0 +1,89 @@
+"""Hears the venue's user stream through ccxt.pro: orders and trades as they happen."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import ccxt.pro
+import structlog
+
+from order_worker.adapters import metrics
+from order_worker.adapters.dialect import sighting_of, trade_of
+from order_worker.domain.sightings import Sighting, Trade
+
+log = structlog.get_logger()
+
+_BATCH_S = 0.2
+"""The answer to a submit mostly tells the same: let it go first, then look what is left to do."""
+_BACKOFF_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+_STEADY_S = 60.0
+
+
+class UserStream:
+    """One connection; after each loss it comes back, and what was missed is fetched by whoever is told of it."""
+
+    def __init__(
+        self,
+        venue_class: str,
+        settings: dict[str, Any],
+        on_sightings: Callable[[list[Sighting]], Awaitable[None]],
+        on_trades: Callable[[list[Trade]], Awaitable[None]],
+        on_reconnected: Callable[[], Awaitable[object]],
+    ) -> None:
+        self._class: Any = getattr(ccxt.pro, venue_class)
+        self._settings = settings
+        self._on_sightings = on_sightings
+        self._on_trades = on_trades
+        self._on_reconnected = on_reconnected
+        self._sightings: list[Sighting] = []
+        self._trades: list[Trade] = []
+
+    async def run(self) -> None:
+        """Listen until cancelled."""
+        losses = 0
+        while True:
+            started = asyncio.get_running_loop().time()
+            try:
+                await self._listen(is_again=losses > 0)
+            except* Exception as group:
+                # ccxt hides a refused subscription behind a KeyError; the cause tells.
+                causes = [f"{type(each).__name__}: {each} ({each.__context__})"[:300] for each in group.exceptions]
+                log.warning("user_stream_lost", errors=causes)
+            finally:
+                metrics.stream_connected.set(0)
+            if asyncio.get_running_loop().time() - started > _STEADY_S:
+                losses = 0
+            await asyncio.sleep(_BACKOFF_S[min(losses, len(_BACKOFF_S) - 1)])
+            losses += 1
+
+    async def _listen(self, *, is_again: bool) -> None:
+        exchange = self._class(self._settings)
+        try:
+            await exchange.load_markets()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._hear(exchange.watch_orders, sighting_of, self._sightings))
+                group.create_task(self._hear(exchange.watch_my_trades, trade_of, self._trades))
+                group.create_task(self._hand_on())
+                if is_again:
+                    group.create_task(_awaited(self._on_reconnected))
+                metrics.stream_connected.set(1)
+        finally:
+            await exchange.close()
+
+    async def _hear(self, watch: Callable[[], Awaitable[Any]], read: Callable[[Any], Any], into: list[Any]) -> None:
+        while True:
+            into += [read(each) for each in await watch()]
+
+    async def _hand_on(self) -> None:
+        while True:
+            await asyncio.sleep(_BATCH_S)
+            trades, self._trades[:] = list(self._trades), []
+            sightings, self._sightings[:] = list(self._sightings), []
+            if trades:
+                await self._on_trades(trades)
+            if sightings:
+                await self._on_sightings(sightings)
+
+
+async def _awaited(action: Callable[[], Awaitable[object]]) -> None:
+    await action()

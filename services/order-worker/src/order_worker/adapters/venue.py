@@ -1,0 +1,233 @@
+"""A venue through unmodified ccxt: submits are one request, questions are retried a few bounded times."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import aiohttp
+import ccxt.async_support as ccxt
+import structlog
+
+from order_worker.adapters import metrics
+from order_worker.adapters.dialect import sighting_of, trade_of
+from order_worker.adapters.wire import Attempt, current_attempt, watched_session
+from order_worker.domain.order import Order
+from order_worker.domain.sightings import DUPLICATE, Answer, Outcome, Sighting, Trade, classify
+from order_worker.domain.terms import Terms
+from order_worker.ports import VenueError
+from sigmax.runtime.clock import ClockPort
+from sigmax.schemas.types import OrderType, TimeInForce
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+_CONNECTIONS_MAX = 50
+_PAUSES_S = (0.2, 0.5)
+"""Between the tries of a question."""
+_PAGE = 1000
+_PAGES_MAX = 50
+_SYMBOLS_ONE_BY_ONE_MAX = 3
+_REASON_MAX = 500
+
+
+def exchange_settings(url: str | None, api_key: str, api_secret: str, terms: Terms) -> dict[str, Any]:
+    """Give the settings of a ccxt exchange object; `url` replaces the venue's own hosts."""
+    settings: dict[str, Any] = {
+        "apiKey": api_key,
+        "secret": api_secret,
+        "enableRateLimit": False,
+        "number": str,
+        "timeout": int(terms.submit_timeout.total_seconds() * 1000),
+        "options": {
+            "defaultType": "spot",
+            "fetchMarkets": {"types": ["spot"]},
+            "fetchCurrencies": False,
+            "fetchMargins": False,
+            "fetchOpenOrders": {"warnWithoutSymbol": False},
+            "recvWindow": int(terms.recv_window.total_seconds() * 1000),
+            "maxRetriesOnFailure": 0,
+        },
+    }
+    if url is not None:
+        base = url.rstrip("/")
+        sockets = base.replace("http", "ws", 1)
+        settings["urls"] = {
+            "api": {
+                "public": f"{base}/api/v3",
+                "private": f"{base}/api/v3",
+                "v1": f"{base}/api/v1",
+                "sapi": f"{base}/sapi/v1",
+                "ws": {"spot": f"{sockets}/stream/ws", "ws-api": {"spot": f"{sockets}/ws-api/v3"}},
+            }
+        }
+    return settings
+
+
+class CcxtVenue:
+    """One account at one venue."""
+
+    def __init__(self, venue_class: str, settings: dict[str, Any], clock: ClockPort, terms: Terms) -> None:
+        self._clock = clock
+        self._terms = terms
+        self._class = venue_class
+        self._settings = settings
+        self._session: aiohttp.ClientSession | None = None
+        self._exchange: Any = None
+        self._loading = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Open the connection pool; nothing is asked yet."""
+        self._session = watched_session(self._clock, _CONNECTIONS_MAX)
+        self._exchange = getattr(ccxt, self._class)({**self._settings, "session": self._session})
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._exchange.close()
+        if self._session is not None:
+            await self._session.close()
+
+    async def submit(self, order: Order) -> Answer:
+        """Send one order, once, before its deadline. Never raises for what the venue or the network does."""
+        attempt = Attempt(order.send_deadline or self._clock.now())
+        token = current_attempt.set(None)
+        try:
+            async with asyncio.timeout(self._terms.submit_timeout.total_seconds()):
+                await self._know(order.symbol)
+                arguments = self._arguments(order)
+                current_attempt.set(attempt)
+                reply = await self._exchange.create_order(*arguments)
+            sighting = sighting_of(reply, order.client_order_id)
+            answer = Answer(Outcome.ACCEPTED, sighting=sighting, sent_at=attempt.sent_at)
+        except Exception as error:
+            answer = _explained(error, attempt)
+        finally:
+            current_attempt.reset(token)
+        self._measure(order, answer)
+        return answer
+
+    def _arguments(self, order: Order) -> tuple[Any, ...]:
+        approved = order.approved
+        if approved.client_order_id != order.client_order_id or order.symbol not in self._exchange.markets:
+            raise ccxt.BadSymbol(f"{self._terms.venue} does not trade {order.symbol}")
+        amount = self._exact(self._exchange.amount_to_precision, order.symbol, approved.quantity, "quantity")
+        params: dict[str, Any] = {"clientOrderId": approved.client_order_id}
+        if approved.order_type is OrderType.MARKET:
+            return order.symbol, "market", str(approved.side), amount, None, params
+        if approved.limit_price is None:
+            raise ccxt.InvalidOrder("a limit order without a price")
+        price = self._exact(self._exchange.price_to_precision, order.symbol, approved.limit_price, "price")
+        # A venue that never closes knows no day: the order works until it is canceled.
+        lifetime = TimeInForce.GTC if approved.time_in_force is TimeInForce.DAY else approved.time_in_force
+        params["timeInForce"] = lifetime.upper()
+        return order.symbol, "limit", str(approved.side), amount, price, params
+
+    def _exact(self, rounded: Callable[[str, str], str], symbol: str, value: Decimal, name: str) -> str:
+        """Refuse what ccxt would round: what is sent is what was approved, to the last digit."""
+        text = f"{value:f}"
+        if Decimal(rounded(symbol, text)) != value:
+            raise ccxt.InvalidOrder(f"{name} {text} is no multiple of the venue's step for {symbol}")
+        return text
+
+    def _measure(self, order: Order, answer: Answer) -> None:
+        metrics.submits.labels(answer.outcome).inc()
+        if answer.sent_at is not None:
+            metrics.tick_to_order.observe((answer.sent_at - order.approved.tick_received_at).total_seconds())
+            metrics.submit_seconds.observe((self._clock.now() - answer.sent_at).total_seconds())
+
+    async def cancel(self, order: Order) -> Sighting | None:
+        """Cancel an order; None when the venue says that nothing of it is open. Raises `VenueError`."""
+        known, params = _reference(order)
+        reply = await self._ask(lambda: self._exchange.cancel_order(known, order.symbol, params))
+        return None if reply is None else sighting_of(reply, order.client_order_id)
+
+    async def find(self, order: Order) -> Sighting | None:
+        """Ask for an order by its id; None when the venue does not know it. Raises `VenueError`."""
+        known, params = _reference(order)
+        reply = await self._ask(lambda: self._exchange.fetch_order(known, order.symbol, params))
+        return None if reply is None else sighting_of(reply, order.client_order_id)
+
+    async def order(self, symbol: str, venue_order_id: str) -> Sighting | None:
+        """Ask for an order by the venue's id. Raises `VenueError`."""
+        reply = await self._ask(lambda: self._exchange.fetch_order(venue_order_id, symbol))
+        return None if reply is None else sighting_of(reply)
+
+    async def open_orders(self, symbols: Collection[str]) -> list[Sighting]:
+        """Give the orders that rest. Raises `VenueError`."""
+        if len(symbols) > _SYMBOLS_ONE_BY_ONE_MAX:
+            return [sighting_of(each) for each in await self._ask(self._exchange.fetch_open_orders) or ()]
+        found = []
+        for symbol in symbols:
+            replies = await self._ask(lambda symbol=symbol: self._exchange.fetch_open_orders(symbol))  # type: ignore[misc]
+            found += [sighting_of(each) for each in replies or ()]
+        return found
+
+    async def trades_of(self, order: Order) -> list[Trade]:
+        """Give the trades of one order that the venue has. Raises `VenueError`."""
+        replies = await self._ask(lambda: self._exchange.fetch_order_trades(order.venue_order_id, order.symbol))
+        return [trade_of(each) for each in replies or ()]
+
+    async def trades(self, symbol: str, since: datetime) -> list[Trade]:
+        """Give our trades from a time on, every page. Raises `VenueError`."""
+        since_ms = int(since.timestamp() * 1000)
+        found: dict[str, Trade] = {}
+        for _ in range(_PAGES_MAX):
+            page = await self._ask(lambda start=since_ms: self._exchange.fetch_my_trades(symbol, start, _PAGE))  # type: ignore[misc]
+            trades = [trade_of(each) for each in page or ()]
+            found |= {trade.execution_id: trade for trade in trades}
+            newest_ms = int(trades[-1].executed_at.timestamp() * 1000) if trades else since_ms
+            if len(trades) < _PAGE or newest_ms == since_ms:
+                return list(found.values())
+            since_ms = newest_ms
+        raise VenueError(f"more than {_PAGES_MAX} pages of trades in {symbol} since {since}")
+
+    async def balances(self) -> dict[str, Decimal]:
+        """Give free and locked together, by asset. Raises `VenueError`."""
+        reply: Any = await self._ask(self._exchange.fetch_balance)
+        return {asset: Decimal(amount) for asset, amount in reply["total"].items() if amount}
+
+    async def symbols(self) -> frozenset[str]:
+        """Give what is traded there, asked anew. Raises `VenueError`."""
+        async with self._loading:
+            return frozenset(await self._ask(lambda: self._exchange.load_markets(True)) or ())
+
+    async def _know(self, symbol: str) -> None:
+        if symbol not in (self._exchange.markets or {}):
+            async with self._loading:
+                await self._exchange.load_markets(True)
+
+    async def _ask(self, question: Callable[[], Awaitable[T]]) -> T | None:
+        """Ask, and ask again after a passing fault; None when the venue knows no such order."""
+        for pause_s in (*_PAUSES_S, None):
+            try:
+                return await question()
+            except ccxt.OrderNotFound:
+                return None
+            except (ccxt.DDoSProtection, ccxt.RateLimitExceeded) as error:
+                raise VenueError(_told(error)) from error
+            except ccxt.OperationFailed as error:
+                if pause_s is None:
+                    raise VenueError(_told(error)) from error
+            except Exception as error:
+                raise VenueError(_told(error)) from error
+            await asyncio.sleep(pause_s)
+        raise AssertionError
+
+
+def _reference(order: Order) -> tuple[str | None, dict[str, str]]:
+    """Name an order by the venue's id where we know it: a client id may be used again."""
+    if order.venue_order_id is not None:
+        return order.venue_order_id, {}
+    return None, {"clientOrderId": order.client_order_id}
+
+
+def _explained(error: Exception, attempt: Attempt) -> Answer:
+    kinds = [kind.__name__ for kind in type(error).__mro__]
+    text = _told(error)
+    outcome = classify(kinds, text, has_left=attempt.sent_at is not None)
+    return Answer(outcome, text, is_duplicate=DUPLICATE in text, sent_at=attempt.sent_at)
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:_REASON_MAX]

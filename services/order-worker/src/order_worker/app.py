@@ -1,0 +1,112 @@
+"""Joins settings, adapters, and handlers; decides nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import partial
+
+import structlog
+
+from order_worker.adapters.books import Books
+from order_worker.adapters.instruments import RedisInstruments
+from order_worker.adapters.stream import UserStream
+from order_worker.adapters.venue import CcxtVenue, exchange_settings
+from order_worker.domain.terms import Terms
+from order_worker.handlers.approvals import on_cancel_requested, on_order_approved, on_stage_changed
+from order_worker.handlers.desk import Desk
+from order_worker.handlers.reconciling import reconcile
+from order_worker.handlers.resolving import resolve_due
+from order_worker.handlers.sending import sweep
+from order_worker.handlers.working import on_sightings, on_trades, poll
+from order_worker.settings import Settings
+from sigmax.runtime.service import Service, build_service
+from sigmax.schemas.control import StageChanged
+from sigmax.schemas.orders import CancelRequested, OrderApproved
+
+log = structlog.get_logger()
+
+_SWEEP_S = 1.0
+_RESOLVE_S = 1.0
+_POLL_S = 5.0
+_RECONCILE_S = 60.0
+_CHECKPOINT_S = 10.0
+_FIRST_RECONCILE_S = 2.0
+
+
+def terms_of(settings: Settings) -> Terms:
+    """Give the terms that the settings ask for."""
+    return Terms(
+        account_id=settings.account_id,
+        venue=settings.venue,
+        mode=settings.account_mode,
+        currency=settings.account_currency,
+        approval_key=settings.approval_key.get_secret_value().encode(),
+        worker=f"{settings.service}-{settings.replica}",
+        send=timedelta(seconds=settings.send_s),
+        submit_timeout=settings.submit_timeout,
+        recv_window=timedelta(milliseconds=settings.recv_window_ms),
+        lease=timedelta(seconds=settings.lease_s),
+        first_look=timedelta(seconds=settings.first_look_s),
+        absence_window=timedelta(seconds=settings.absence_window_s),
+    )
+
+
+@asynccontextmanager
+async def wire(service: Service) -> AsyncIterator[None]:
+    """Build one worker."""
+    settings = service.settings
+    assert isinstance(settings, Settings)
+    terms = terms_of(settings)
+    venue_settings = exchange_settings(settings.venue_url, *settings.key_pair, terms)
+    venue = CcxtVenue(settings.venue_class, venue_settings, service.clock, terms)
+    books = Books(service.database, terms)
+    desk = Desk(books, venue, RedisInstruments(service.redis), service.clock, terms)
+    stream = UserStream(
+        settings.venue_class,
+        venue_settings,
+        on_sightings=lambda sightings: on_sightings(desk, sightings, "stream"),
+        on_trades=lambda trades: on_trades(desk, trades, "stream"),
+        on_reconnected=lambda: reconcile(desk),
+    )
+
+    async def reconcile_again() -> None:
+        if desk.is_reconciled:  # the first time has its own loop
+            await reconcile(desk)
+
+    await books.prepare()
+    await venue.start()
+    try:
+        service.on(OrderApproved, partial(on_order_approved, desk=desk), prefetch=settings.prefetch)
+        service.on(CancelRequested, partial(on_cancel_requested, desk=desk))
+        service.on(StageChanged, partial(on_stage_changed, desk=desk), prefetch=1)
+        service.background(partial(_reconcile_first, desk), name="first_reconciliation")
+        service.background(stream.run, name="user_stream", singleton=True)
+        service.every(_SWEEP_S, partial(sweep, desk), name="sweep")
+        service.every(_RESOLVE_S, partial(resolve_due, desk), name="resolver")
+        service.every(_POLL_S, partial(poll, desk), name="poll", singleton=True)
+        service.every(_RECONCILE_S, reconcile_again, name="reconciliation", singleton=True)
+        service.every(_CHECKPOINT_S, lambda: books.checkpoint(service.clock.now()), name="checkpoint", singleton=True)
+        service.ready_when("reconciliation", partial(_is_reconciled, desk))
+        yield
+    finally:
+        await venue.close()
+
+
+async def _reconcile_first(desk: Desk) -> None:
+    """Try until the books agree with the venue's: nothing is sent before."""
+    while not desk.is_reconciled:
+        try:
+            await reconcile(desk)
+        except Exception as error:
+            log.warning("first_reconciliation_failed", error=str(error))
+        if not desk.is_reconciled:
+            await asyncio.sleep(_FIRST_RECONCILE_S)
+    await asyncio.Event().wait()
+
+
+async def _is_reconciled(desk: Desk) -> str | None:
+    return None if desk.is_reconciled else "the books have not been held against the venue's yet"
+
+
+app = build_service(Settings, wire)

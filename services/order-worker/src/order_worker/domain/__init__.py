@@ -1,0 +1,1 @@
+"""Pure decisions that only order-worker makes."""

@@ -1,0 +1,110 @@
+"""Our books against the venue's: what differs, what is dust, and what is only seen for the first time."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from sigmax.domain.ledger import Entry, LedgerAccount, transfer
+from sigmax.schemas.market import base_of, quote_of
+from sigmax.schemas.orders import Difference
+
+_ZERO = Decimal(0)
+_DUST_MONEY = Decimal("0.01")
+_DUST_UNITS = Decimal("0.00000001")
+
+
+@dataclass(frozen=True)
+class Assets:
+    """Which assets the account's books cover."""
+
+    money: frozenset[str]
+    """The account's currency and what instruments are quoted in."""
+    dust: Mapping[str, Decimal]
+    """What is traded, with the amount up to which a difference is dust: one lot."""
+
+    @property
+    def all(self) -> frozenset[str]:
+        """Give every asset."""
+        return self.money | frozenset(self.dust)
+
+    def home(self, asset: str) -> LedgerAccount:
+        """Say where the asset is booked: what is traded is a holding, all else is money."""
+        return LedgerAccount.HOLDING if asset in self.dust else LedgerAccount.CASH
+
+    def dust_of(self, asset: str) -> Decimal:
+        """Give the amount up to which a difference is dust."""
+        return self.dust.get(asset, _DUST_MONEY)
+
+
+def assets_of(currency: str, instruments: Collection[str], lots: Mapping[str, Decimal]) -> Assets:
+    """Give the assets of the instruments we know; `lots` are the steps of quantity by instrument."""
+    dust: dict[str, Decimal] = {}
+    for instrument_id in instruments:
+        base = base_of(instrument_id)
+        dust[base] = max(dust.get(base, _DUST_UNITS), lots.get(instrument_id, _DUST_UNITS))
+    money = frozenset({currency, *(quote_of(instrument_id) for instrument_id in instruments)}) - set(dust)
+    return Assets(money, dust)
+
+
+def opening(
+    venue: Mapping[str, Decimal], booked: Collection[str], assets: Assets, busy: Collection[str]
+) -> list[Entry]:
+    """Give the entries that take in what the account holds when its books first meet an asset.
+
+    `booked` are the assets that have entries already. `busy` are the assets of open orders: what is there of them may
+    be a trade that has not come in yet, and waits.
+    """
+    entries: list[Entry] = []
+    for asset in sorted(assets.all - set(booked) - set(busy)):
+        amount = venue.get(asset, _ZERO)
+        if amount:
+            entries += transfer(assets.home(asset), LedgerAccount.OPENING, asset, amount)
+    return entries
+
+
+def gaps(ours: Mapping[str, Decimal], venue: Mapping[str, Decimal], assets: Assets) -> dict[str, Decimal]:
+    """Give what the venue has more (or, negative, less) than our books, by asset; assets that agree are absent."""
+    found = {asset: venue.get(asset, _ZERO) - ours.get(asset, _ZERO) for asset in assets.all}
+    return {asset: gap for asset, gap in found.items() if gap}
+
+
+def lasting(observed: Sequence[Mapping[str, Decimal]]) -> dict[str, Decimal]:
+    """Give the gaps that stood in every comparison: an asset that agreed once agrees, a trade was on its way.
+
+    What stood, but not with one amount, is given with its last one.
+    """
+    if not observed:
+        return {}
+    common = set(observed[0]).intersection(*observed[1:])
+    return {asset: observed[-1][asset] for asset in common}
+
+
+def differences(found: Mapping[str, Decimal], ours: Mapping[str, Decimal], assets: Assets) -> list[Difference]:
+    """Put gaps of balances into words."""
+    return [
+        Difference(
+            kind="position" if asset in assets.dust else "cash",
+            subject=asset,
+            ours=str(ours.get(asset, _ZERO)),
+            venue=str(ours.get(asset, _ZERO) + gap),
+            is_dust=abs(gap) <= assets.dust_of(asset),
+        )
+        for asset, gap in sorted(found.items())
+    ]
+
+
+def corrections(found: Mapping[str, Decimal], assets: Assets) -> list[Entry]:
+    """Give the entries that bring our books to the venue's where the gap is dust; a larger one waits for a person."""
+    entries: list[Entry] = []
+    for asset, gap in sorted(found.items()):
+        if abs(gap) <= assets.dust_of(asset):
+            entries += transfer(assets.home(asset), LedgerAccount.ADJUSTMENT, asset, gap)
+    return entries
+
+
+def strangers(open_ids: Iterable[str], known: Collection[str]) -> list[Difference]:
+    """Name the orders that rest at the venue and are not ours."""
+    return [
+        Difference(kind="order", subject=venue_order_id[:100], ours="none", venue="open", is_dust=False)
+        for venue_order_id in sorted(set(open_ids) - set(known))
+    ]

@@ -1,0 +1,37 @@
+"""When is an order that nobody has seen truly not there?"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from order_worker.domain.order import Looks, Order
+from order_worker.domain.terms import Terms
+
+
+def after_absence(looks: Looks, now: datetime, terms: Terms) -> Looks:
+    """Count one successful look that did not find the order."""
+    return replace(
+        after_failure(looks, now, terms), absences=looks.absences + 1, absent_since=looks.absent_since or now
+    )
+
+
+def after_failure(looks: Looks, now: datetime, terms: Terms) -> Looks:
+    """Count one look that failed: it proves nothing, and only slows the pace."""
+    pause: timedelta = min(terms.first_look * 2 ** min(looks.count, 10), terms.look_backoff_max)
+    return replace(looks, count=looks.count + 1, next_at=now + pause)
+
+
+def is_absence_proven(order: Order, looks: Looks, now: datetime, terms: Terms) -> bool:
+    """Say whether enough successful looks, over a long enough time, have missed the order.
+
+    The time runs from the first such look, and that look comes after the last moment at which a request could still
+    have been written, so a request held up on its way cannot arrive after the proof.
+    """
+    if looks.absent_since is None or looks.absences < terms.absence_looks_min:
+        return False
+    latest_send = order.send_deadline or looks.absent_since
+    return now - max(looks.absent_since, latest_send) >= terms.absence_window_min
+
+
+def needs_a_person(order: Order, now: datetime, terms: Terms) -> bool:
+    """Say whether the order has been unknown for too long."""
+    return order.claimed_at is not None and now - order.claimed_at > terms.unknown_alarm

@@ -1,0 +1,97 @@
+"""What the venue showed: an order, a trade, or an answer to a submit, and what such an answer proves."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from sigmax.domain.orders import VenueWord
+from sigmax.schemas.types import Liquidity, Side
+
+DUPLICATE = "Duplicate order sent."
+
+
+@dataclass(frozen=True)
+class Trade:
+    """One trade of ours as the venue tells it. Prices in quote per base, quantities in base units."""
+
+    execution_id: str
+    venue_order_id: str
+    symbol: str
+    """`BTC/USDT`."""
+    side: Side
+    price: Decimal
+    quantity: Decimal
+    fee: Decimal
+    fee_currency: str
+    liquidity: Liquidity
+    executed_at: datetime
+    client_order_id: str | None = None
+    """None where the source does not tell."""
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """One order as the venue has it."""
+
+    venue_order_id: str
+    word: VenueWord
+    client_order_id: str | None = None
+    symbol: str | None = None
+    trades: tuple[Trade, ...] = ()
+
+
+class Outcome(StrEnum):
+    """What is proven about one submit."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    """The venue said no, by a word that it documents as not accepted."""
+    UNKNOWN = "unknown"
+    NOT_SENT = "not_sent"
+    """No byte left the host, and a later try may succeed."""
+    UNSENDABLE = "unsendable"
+    """No byte left the host, and no later try can succeed."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of one submit."""
+
+    outcome: Outcome
+    reason: str = ""
+    sighting: Sighting | None = None
+    """Present exactly when accepted."""
+    is_duplicate: bool = False
+    """The venue says that it has an order of this id already: ask for it at once."""
+    sent_at: datetime | None = None
+    """When the first byte was about to leave; None when none did."""
+
+
+_PROOF_OF_REFUSAL = frozenset(
+    {
+        "InvalidOrder",
+        "InsufficientFunds",
+        "BadRequest",
+        "OperationRejected",
+        "AuthenticationError",
+        "InvalidNonce",
+        "DDoSProtection",
+        "RateLimitExceeded",
+    }
+)
+_PASSING = frozenset({"NetworkError", "OperationFailed", "TimeoutError", "OSError", "DeadlinePassedError"})
+
+
+def classify(kinds: Collection[str], text: str, *, has_left: bool) -> Outcome:
+    """Say what a failed submit proves.
+
+    `kinds` are the names of the error's class and of its bases, `has_left` says whether any byte may have left the
+    host. Whatever is not proven is unknown.
+    """
+    if not has_left:
+        return Outcome.NOT_SENT if _PASSING.intersection(kinds) else Outcome.UNSENDABLE
+    if DUPLICATE in text:
+        return Outcome.UNKNOWN
+    return Outcome.REFUSED if _PROOF_OF_REFUSAL.intersection(kinds) else Outcome.UNKNOWN

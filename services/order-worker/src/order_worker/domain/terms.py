@@ -1,0 +1,41 @@
+"""The terms on which one worker trades: whose account, and how long anything may take."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from sigmax.schemas.types import Mode
+
+
+@dataclass(frozen=True)
+class Terms:
+    """One account at one venue, and every bound of the order's life."""
+
+    account_id: str
+    venue: str
+    mode: Mode
+    currency: str
+    approval_key: bytes = field(repr=False)
+    worker: str
+    send: timedelta = timedelta(seconds=2)
+    """From the claim to the last moment at which the request may be written."""
+    submit_timeout: timedelta = timedelta(seconds=3)
+    recv_window: timedelta = timedelta(seconds=3)
+    """After which the venue itself refuses a request that was held up."""
+    lease: timedelta = timedelta(seconds=10)
+    """From the claim to the moment at which the resolver takes over."""
+    attempts_max: int = 5
+    """Tries whose bytes provably never left the host."""
+    retry_after: timedelta = timedelta(seconds=1)
+    stage_age_max: timedelta = timedelta(seconds=120)
+    first_look: timedelta = timedelta(seconds=2)
+    look_backoff_max: timedelta = timedelta(seconds=30)
+    look_lease: timedelta = timedelta(seconds=20)
+    absence_window: timedelta = timedelta(seconds=30)
+    absence_looks_min: int = 3
+    unknown_alarm: timedelta = timedelta(minutes=5)
+    """An order unknown for this long needs a person."""
+
+    @property
+    def absence_window_min(self) -> timedelta:
+        """Give the time over which an absent order must have been missed before it counts as absent."""
+        return max(self.absence_window, 2 * (self.recv_window + self.submit_timeout))

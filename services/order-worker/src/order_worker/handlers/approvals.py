@@ -1,0 +1,70 @@
+"""Approvals, cancels, and stages: what risk-gate tells us."""
+
+from dataclasses import replace
+
+from order_worker.domain.booking import counted
+from order_worker.domain.order import Order
+from order_worker.domain.permission import GLOBAL
+from order_worker.handlers.desk import Desk, change
+from order_worker.handlers.sending import send_key
+from order_worker.handlers.working import cancel_at_venue
+from sigmax.domain.approval import verify
+from sigmax.schemas.control import StageChanged
+from sigmax.schemas.orders import CancelRequested, OrderApproved
+from sigmax.schemas.types import Scope, Submission
+
+
+class ForgedApprovalError(Exception):
+    """The approval is not what risk-gate signed: it makes no order, and waits among the dead letters."""
+
+
+async def on_order_approved(approved: OrderApproved, desk: Desk) -> None:
+    """Record the order, then send it. Delivered again, it is the row that says what is left to do."""
+    if not verify(approved, desk.terms.approval_key):
+        raise ForgedApprovalError(approved.client_order_id)
+    now = desk.clock.now()
+    async with desk.books.open() as page:
+        if await page.first_time(approved):
+            is_canceled = await page.is_cancel_wanted(approved.client_order_id)
+            order = Order(approved, cancel_wanted=is_canceled)
+            if approved.account_id != desk.terms.account_id:
+                order = order.unplaced(f"account {approved.account_id} is not this worker's")
+            elif is_canceled:
+                order = order.unplaced("canceled before it was sent")
+            if await page.add(order, now):
+                page.publish(order.event(now))
+    await send_key(desk, (approved.account_id, approved.instrument_id))
+
+
+async def on_cancel_requested(request: CancelRequested, desk: Desk) -> None:
+    """Take an order back: before it is sent, in the row; afterwards, at the venue. Repeating it does no harm."""
+    now = desk.clock.now()
+    async with desk.books.open() as page:
+        await page.first_time(request)
+        order = await page.order(request.client_order_id)
+        if order is None:
+            await page.want_cancel(request, now)
+            return
+        if not order.is_open:
+            return
+        after = replace(order, cancel_wanted=True)
+        if order.submission is Submission.READY:
+            after = after.unplaced(f"canceled before it was sent: {request.reason}")
+        elif order.submission is Submission.ACKED:
+            after = counted(after, order.filled_quantity, order.average_price)
+        after = await change(page, order, after, now)
+    if after.needs_cancel:
+        await cancel_at_venue(desk, after)
+
+
+async def on_stage_changed(message: StageChanged, desk: Desk) -> None:
+    """Keep what a scope allows; a person's step up after a block releases the account."""
+    async with desk.books.open() as page:
+        if not await page.put_stage(message):
+            return
+        is_step_up = message.to_stage.severity < message.from_stage.severity
+        is_ours = (message.scope, message.scope_id) in ((Scope.GLOBAL, GLOBAL), (Scope.ACCOUNT, desk.terms.account_id))
+        if is_step_up and is_ours:
+            account = await page.lock_account()
+            if account.blocked_at is not None and message.occurred_at > account.blocked_at:
+                await page.release()

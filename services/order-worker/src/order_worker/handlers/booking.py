@@ -1,0 +1,128 @@
+"""Takes into the books what the venue shows of an order: its word, its trades, the money, and the position."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from order_worker.domain.booking import (
+    breaches,
+    counted,
+    execution_of,
+    fill_of,
+    is_late,
+    seen,
+    transaction_of,
+)
+from order_worker.domain.order import Order
+from order_worker.domain.sightings import Sighting, Trade
+from order_worker.domain.terms import Terms
+from order_worker.handlers.desk import Desk, alert, change
+from order_worker.ports import Account, PagePort, PositionRow
+from sigmax.domain.ledger import Execution, fold
+from sigmax.schemas.orders import Difference, Fill, PositionChanged, Reconciled
+from sigmax.schemas.types import AlertLevel
+
+
+@dataclass(frozen=True)
+class News:
+    """Where a sighting comes from: `reply`, `stream`, `poll`, `resolver`, `cancel`, or `reconciliation`."""
+
+    source: str
+    sent_at: datetime | None = None
+    """When the request left, in the reply to it."""
+
+
+async def book(page: PagePort, desk: Desk, order: Order, sighting: Sighting, news: News) -> Order:
+    """Record one sighting of an order, in the caller's transaction; the same sighting again changes nothing."""
+    now = desk.clock.now()
+    # The account first, then the order: everybody locks in this order, so nobody waits in a circle.
+    account = await page.lock_account()
+    current = await page.order(order.client_order_id)
+    if current is None:
+        raise LookupError(f"order {order.client_order_id} was there and is gone")
+    after = seen(current, sighting, now)
+    trades = list(sighting.trades)
+    if current.venue_order_id is None:
+        trades += await page.adopt_orphans(after)
+    fresh = await page.add_fills(after, trades, news.source, now) if trades else []
+    if fresh:
+        after = counted(after, *await page.fill_totals(order.client_order_id))
+        await _move(page, account, after, fresh, now)
+    else:
+        after = counted(after, current.filled_quantity, current.average_price)
+    after = replace(after, sent_at=after.sent_at or news.sent_at)
+    for trade in fresh:
+        if found := breaches(after, trade):
+            page.publish(alert(after.approved, AlertLevel.CRITICAL, "fill_beyond_approval", "; ".join(found), now))
+    if is_late(current):
+        await _raise_alarm(page, desk.terms, account, current, now)
+    return await change(page, current, after, now)
+
+
+async def _move(page: PagePort, account: Account, order: Order, fresh: Sequence[Trade], now: datetime) -> None:
+    instrument_id = order.approved.instrument_id
+    executions = sorted((execution_of(order.approved, trade) for trade in fresh), key=lambda each: each.order_key)
+    row = await _folded(page, instrument_id, executions)
+    await page.save_position(instrument_id, row, now)
+
+    fills: list[Fill] = [fill_of(order, trade, now) for trade in fresh]
+    by_id = {fill.execution_id: fill for fill in fills}
+    await page.add_transactions([transaction_of(each, by_id[each.execution_id]) for each in executions], now)
+    for fill in fills:
+        page.publish(fill)
+
+    sequence = account.sequence + 1
+    await page.set_sequence(sequence)
+    page.publish(
+        PositionChanged(
+            **PositionChanged.after(fills[-1], now),
+            account_id=order.approved.account_id,
+            instrument_id=instrument_id,
+            sequence=sequence,
+            quantity=row.position.quantity,
+            average_price=row.position.average_price,
+            realized_pnl=row.position.realized_pnl,
+            cash=await page.cash(now),
+        )
+    )
+
+
+async def _folded(page: PagePort, instrument_id: str, executions: Sequence[Execution]) -> PositionRow:
+    """Go on from the stored fold when the fills are newer than all in it; else fold every fill anew."""
+    row = await page.position(instrument_id)
+    last = executions[-1].order_key
+    if row.last is not None and executions[0].order_key <= row.last:
+        return PositionRow(fold(await page.executions(instrument_id)), max(row.last, last))
+    position = row.position
+    for execution in executions:
+        position = position.after(execution)
+    return PositionRow(position, last)
+
+
+async def _raise_alarm(page: PagePort, terms: Terms, account: Account, order: Order, now: datetime) -> None:
+    """Stop the account: the venue has an order that we had proven absent."""
+    text = f"The venue has order {order.client_order_id}, which counted as {order.submission}. The account is blocked."
+    await page.block(text, now)
+    page.publish(alert(order.approved, AlertLevel.CRITICAL, "order_seen_late", text, now))
+    page.publish(
+        Reconciled(
+            **Reconciled.after(order.approved, now, part="seen_late"),
+            account_id=terms.account_id,
+            venue=terms.venue,
+            mode=terms.mode,
+            passed=False,
+            cash=await page.cash(now),
+            positions=await page.positions(),
+            sequence=account.sequence,
+            differences=(
+                Difference(
+                    kind="order",
+                    subject=order.client_order_id,
+                    ours=str(order.submission),
+                    venue="accepted",
+                    is_dust=False,
+                ),
+            ),
+            as_of=now,
+        )
+    )

@@ -1,0 +1,82 @@
+"""What every handler works with, and the few things they all do."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+
+import structlog
+
+from order_worker.domain.breaker import Breaker
+from order_worker.domain.order import Order, is_news, renumbered
+from order_worker.domain.terms import Terms
+from order_worker.ports import BooksPort, InstrumentsPort, PagePort, VenuePort
+from sigmax.runtime.clock import ClockPort
+from sigmax.runtime.faults import is_passing
+from sigmax.schemas.control import Alert
+from sigmax.schemas.orders import OrderApproved
+from sigmax.schemas.types import AlertLevel
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+_PRODUCER = "order_worker"
+_PAUSE_S = 0.2
+
+
+@dataclass
+class Desk:
+    """One worker: its books, its venue, its terms, and what it alone remembers."""
+
+    books: BooksPort
+    venue: VenuePort
+    instruments: InstrumentsPort
+    clock: ClockPort
+    terms: Terms
+    breaker: Breaker = field(default_factory=Breaker)
+    is_reconciled: bool = False
+    """This process has held the books against the venue once: nothing is sent before."""
+
+    def may_send(self, now: datetime) -> bool:
+        """Say whether this worker may claim orders at all."""
+        return self.is_reconciled and not self.breaker.is_open(now)
+
+
+async def change(page: PagePort, before: Order, after: Order, now: datetime) -> Order:
+    """Write an order's new state, and tell the others when there is something to tell."""
+    numbered = renumbered(before, after)
+    if numbered != before:
+        await page.save(numbered, now)
+    if is_news(before, after):
+        page.publish(numbered.event(now))
+    return numbered
+
+
+def alert(approved: OrderApproved, level: AlertLevel, code: str, text: str, now: datetime, **values: str) -> Alert:
+    """Tell people of something about one order; the same thing told twice is one alert."""
+    return Alert(
+        **Alert.after(approved, now, part=code),
+        producer=_PRODUCER,
+        level=level,
+        code=code,
+        subject=approved.client_order_id,
+        text=text,
+        values={"instrument": approved.instrument_id, "account": approved.account_id, **values},
+        dedupe_key=f"{code}:{approved.client_order_id}",
+    )
+
+
+async def insist(desk: Desk, record: Callable[[], Awaitable[T]], until: datetime) -> T:
+    """Record what cannot be learned again, trying until a time; then the fault is raised.
+
+    Each try reads the row before it writes, so a commit that got lost on its way back is not repeated.
+    """
+    while True:
+        try:
+            return await record()
+        except Exception as error:
+            if not is_passing(error) or desk.clock.now() >= until:
+                raise
+            log.warning("recording_again", error=str(error))
+        await asyncio.sleep(_PAUSE_S)

@@ -1,0 +1,151 @@
+"""Holds our books against the venue's: balances, open orders, trades. The venue wins on facts, people on doubts."""
+
+import asyncio
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import uuid5
+
+import structlog
+
+from order_worker.domain.booking import Transaction
+from order_worker.domain.reconciling import (
+    Assets,
+    assets_of,
+    corrections,
+    differences,
+    gaps,
+    lasting,
+    opening,
+    strangers,
+)
+from order_worker.handlers.desk import Desk
+from order_worker.handlers.working import on_sightings, on_trades
+from order_worker.ports import PagePort
+from sigmax.domain.ledger import Entry
+from sigmax.schemas.base import Message
+from sigmax.schemas.control import Alert
+from sigmax.schemas.market import base_of, symbol_of
+from sigmax.schemas.orders import Difference, Reconciled
+from sigmax.schemas.types import AlertLevel
+
+log = structlog.get_logger()
+
+_ATTEMPTS = 5
+_PAUSE_S = 0.5
+_OVERLAP = timedelta(seconds=60)
+_FIRST_LOOK_BACK = timedelta(hours=24)
+_DIFFERENCES_MAX = 1000
+
+
+async def reconcile(desk: Desk) -> bool:
+    """Fetch what we missed, compare, and publish the result; True when it passed.
+
+    Raises `VenueError` when the venue does not answer: then nothing was compared, and the last result grows old.
+    """
+    instruments = await desk.books.instruments()
+    assets = await _assets(desk, instruments)
+    since = (await desk.books.account()).reconciled_at
+    await _fetch_trades(desk, instruments, since - _OVERLAP if since else desk.clock.now() - _FIRST_LOOK_BACK)
+    resting = await desk.venue.open_orders({symbol_of(each) for each in instruments})
+    await on_sightings(desk, resting, "reconciliation")
+    owned = await desk.books.owned({each.venue_order_id for each in resting})
+    others = strangers((each.venue_order_id for each in resting), owned)
+
+    observed = []
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            await asyncio.sleep(_PAUSE_S)
+        asked_at = desk.clock.now()
+        venue = await desk.venue.balances()
+        await _fetch_trades(desk, instruments, asked_at - _OVERLAP)
+        await _take_in(desk, assets, venue)
+        async with desk.books.open() as page:
+            observed.append(gaps(await page.balances(asked_at), venue, assets))
+        if not observed[-1]:
+            break
+    passed = await _conclude(desk, assets, lasting(observed), others)
+    desk.is_reconciled |= passed
+    return passed
+
+
+async def _assets(desk: Desk, ordered: frozenset[str]) -> Assets:
+    known = await desk.instruments.all()
+    traded = await desk.venue.symbols()
+    offered = {instrument_id for instrument_id in known if symbol_of(instrument_id) in traded}
+    lots = {instrument_id: instrument.lot_size for instrument_id, instrument in known.items()}
+    return assets_of(desk.terms.currency, offered | ordered, lots)
+
+
+async def _fetch_trades(desk: Desk, instruments: frozenset[str], since: datetime) -> None:
+    for symbol in sorted({symbol_of(instrument_id) for instrument_id in instruments}):
+        await on_trades(desk, await desk.venue.trades(symbol, since), "reconciliation")
+
+
+async def _take_in(desk: Desk, assets: Assets, venue: dict[str, Decimal]) -> None:
+    """Enter what the account holds of assets that its books meet for the first time."""
+    busy = {base_of(order.approved.instrument_id) for order in await desk.books.unfinished()}
+    now = desk.clock.now()
+    async with desk.books.open() as page:
+        await page.lock_account()
+        entries = opening(venue, await page.balances(now), assets, busy)
+        if entries:
+            await _enter(page, desk, entries, "opening", now)
+            log.info("opening_balances", assets=sorted({entry.asset for entry in entries}))
+
+
+async def _enter(page: PagePort, desk: Desk, entries: list[Entry], reason: str, now: datetime) -> None:
+    key = f"{desk.terms.account_id}:{reason}:{now.isoformat()}"
+    transaction_id = uuid5(Message.first(key, now)["message_id"], "ledger")
+    await page.add_transactions([Transaction(transaction_id, tuple(entries), now, reason)], now)
+
+
+async def _conclude(desk: Desk, assets: Assets, found: dict[str, Decimal], others: list[Difference]) -> bool:
+    now = desk.clock.now()
+    async with desk.books.open() as page:
+        account = await page.lock_account()
+        ours = await page.balances(now)
+        listed = [*differences(found, ours, assets), *others]
+        if account.blocked_reason is not None:
+            blocked = Difference(
+                kind="order", subject="blocked", ours=account.blocked_reason[:100], venue="", is_dust=False
+            )
+            listed.append(blocked)
+        passed = all(difference.is_dust for difference in listed)
+        if passed and found:
+            await _enter(page, desk, corrections(found, assets), "adjustment: dust", now)
+        await page.add_reconciliation(passed=passed, differences=listed, now=now)
+        page.publish(await _result(page, desk, account.sequence, listed, now))
+        if not passed:
+            page.publish(_alarm(desk, listed, now))
+    log.info("reconciled", passed=passed, differences=[each.model_dump() for each in listed])
+    return passed
+
+
+async def _result(page: PagePort, desk: Desk, sequence: int, listed: list[Difference], now: datetime) -> Reconciled:
+    terms = desk.terms
+    return Reconciled(
+        **Reconciled.first(f"{terms.account_id}:{now.isoformat()}:{terms.worker}", now),
+        account_id=terms.account_id,
+        venue=terms.venue,
+        mode=terms.mode,
+        passed=all(difference.is_dust for difference in listed),
+        cash=await page.cash(now),
+        positions=await page.positions(),
+        sequence=sequence,
+        differences=tuple(listed[:_DIFFERENCES_MAX]),
+        as_of=now,
+    )
+
+
+def _alarm(desk: Desk, listed: list[Difference], now: datetime) -> Alert:
+    terms = desk.terms
+    shown = [f"{each.kind} {each.subject}: ours {each.ours}, venue {each.venue}" for each in listed if not each.is_dust]
+    return Alert(
+        **Alert.first(f"reconciliation:{terms.account_id}:{now.isoformat()}:{terms.worker}", now),
+        producer="order_worker",
+        level=AlertLevel.CRITICAL,
+        code="reconciliation_failed",
+        subject=terms.account_id,
+        text=("Our books and the venue's differ; nothing is sent until they agree. " + "; ".join(shown[:10]))[:2000],
+        dedupe_key=f"reconciliation_failed:{terms.account_id}",
+    )

@@ -1,0 +1,94 @@
+"""Asks the venue for orders that it may or may not have, until it is known."""
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from order_worker.domain.order import Looks, Order
+from order_worker.domain.resolving import after_absence, after_failure, is_absence_proven, needs_a_person
+from order_worker.domain.sightings import Sighting
+from order_worker.handlers.booking import News, book
+from order_worker.handlers.desk import Desk, alert, change
+from order_worker.handlers.sending import send_key
+from order_worker.handlers.working import cancel_at_venue
+from order_worker.ports import VenueError
+from sigmax.schemas.types import AlertLevel, Submission
+
+_DUE_MAX = 20
+_BEFORE_CLAIM = timedelta(seconds=60)
+"""Room for clocks that differ."""
+_STRANGERS_MAX = 20
+
+
+async def resolve_due(desk: Desk) -> None:
+    """Take the orders whose sender did not report back, and those that nobody knows, and look for each."""
+    now = desk.clock.now()
+    due = []
+    async with desk.books.open() as page:
+        for order in await page.take_due(now, now + desk.terms.look_lease, _DUE_MAX):
+            if order.submission is Submission.SENDING:
+                # The fence rises: should the sender still wake up, its word comes too late.
+                unknown = order.unknown("whoever sent it did not report back", now)
+                due.append(await change(page, order, replace(unknown, fence=order.fence + 1), now))
+            else:
+                due.append(order)
+    await asyncio.gather(*(look(desk, order) for order in due))
+
+
+async def look(desk: Desk, order: Order) -> None:
+    """Look for one order: by its id, among the open ones, and among the trades."""
+    try:
+        sighting = await _ask(desk, order)
+    except VenueError as error:
+        await _missed(desk, order, after_failure(order.looks, desk.clock.now(), desk.terms), str(error))
+        return
+    if sighting is None:
+        await _missed(desk, order, after_absence(order.looks, desk.clock.now(), desk.terms), "not found")
+        return
+    async with desk.books.open() as page:
+        after = await book(page, desk, order, sighting, News("resolver"))
+    if after.needs_cancel:
+        await cancel_at_venue(desk, after)
+    await send_key(desk, order.key)
+
+
+async def _ask(desk: Desk, order: Order) -> Sighting | None:
+    """Give the order as the venue has it, or None when each of three questions was answered and none showed it."""
+    found = await desk.venue.find(order)
+    if found is not None:
+        return found
+    for sighting in await desk.venue.open_orders({order.symbol}):
+        if sighting.client_order_id == order.client_order_id:
+            return sighting
+    since = (order.claimed_at or desk.clock.now()) - _BEFORE_CLAIM
+    trades = await desk.venue.trades(order.symbol, since)
+    ids = {trade.venue_order_id for trade in trades}
+    for venue_order_id in sorted(ids - await desk.books.owned(ids))[-_STRANGERS_MAX:]:
+        stranger = await desk.venue.order(order.symbol, venue_order_id)
+        if stranger is not None and stranger.client_order_id == order.client_order_id:
+            return replace(stranger, trades=tuple(each for each in trades if each.venue_order_id == venue_order_id))
+    return None
+
+
+async def _missed(desk: Desk, order: Order, looks: Looks, reason: str) -> None:
+    now = desk.clock.now()
+    async with desk.books.open() as page:
+        current = await page.order(order.client_order_id)
+        if current is None or current.submission is not Submission.UNKNOWN:
+            return  # another source was faster
+        after = replace(current, looks=looks)
+        is_absent = is_absence_proven(current, looks, now, desk.terms)
+        if is_absent:
+            after = after.unplaced(_proof(current.reason, looks, now))
+        elif needs_a_person(current, now, desk.terms):
+            text = f"Whether the venue has this order is not known after {looks.count} looks; the last said: {reason}"
+            page.publish(alert(current.approved, AlertLevel.DANGER, "submission_unknown", text, now))
+        await change(page, current, after, now)
+    if is_absent:
+        await send_key(desk, order.key)
+
+
+def _proof(reason: str, looks: Looks, now: datetime) -> str:
+    since = looks.absent_since or now
+    window_s = (now - since).total_seconds()
+    return f"{reason}; the venue does not have it: {looks.absences} looks over {window_s:.0f} s"

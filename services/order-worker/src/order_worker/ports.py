@@ -1,0 +1,262 @@
+"""What the handlers need from the world: the venue, and the books."""
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+
+from order_worker.domain.booking import Transaction
+from order_worker.domain.order import Order
+from order_worker.domain.permission import StageRow
+from order_worker.domain.sightings import Answer, Sighting, Trade
+from sigmax.domain.ledger import Execution, Position
+from sigmax.schemas.base import Message
+from sigmax.schemas.control import StageChanged
+from sigmax.schemas.market import Instrument
+from sigmax.schemas.orders import CancelRequested, CashBalance, Difference
+
+
+class VenueError(Exception):
+    """A question to the venue was not answered: it proves nothing."""
+
+
+class VenuePort(Protocol):
+    """The venue. Questions and cancels are retried a few bounded times; a submit is one request."""
+
+    async def submit(self, order: Order) -> Answer:
+        """Send one order, once, before its deadline. Never raises for what the venue or the network does."""
+        ...
+
+    async def cancel(self, order: Order) -> Sighting | None:
+        """Cancel an order; None when the venue says that nothing of it is open. Raises `VenueError`."""
+        ...
+
+    async def find(self, order: Order) -> Sighting | None:
+        """Ask for an order by its client id; None when the venue does not know it. Raises `VenueError`."""
+        ...
+
+    async def order(self, symbol: str, venue_order_id: str) -> Sighting | None:
+        """Ask for an order by the venue's id. Raises `VenueError`."""
+        ...
+
+    async def open_orders(self, symbols: Collection[str]) -> list[Sighting]:
+        """Give the orders that rest. Raises `VenueError`."""
+        ...
+
+    async def trades_of(self, order: Order) -> list[Trade]:
+        """Give the trades of one order that the venue has. Raises `VenueError`."""
+        ...
+
+    async def trades(self, symbol: str, since: datetime) -> list[Trade]:
+        """Give our trades from a time on, every page. Raises `VenueError`."""
+        ...
+
+    async def balances(self) -> dict[str, Decimal]:
+        """Give free and locked together, by asset. Raises `VenueError`."""
+        ...
+
+    async def symbols(self) -> frozenset[str]:
+        """Give what is traded there. Raises `VenueError`."""
+        ...
+
+
+class InstrumentsPort(Protocol):
+    """What is traded, from the live state."""
+
+    async def all(self) -> dict[str, Instrument]:
+        """Give the instruments that the collector knows, by id."""
+        ...
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One order that this worker, and nobody else, may send; and the stages as they stood at that moment."""
+
+    order: Order
+    stages: tuple[StageRow, ...]
+
+
+@dataclass(frozen=True)
+class Account:
+    """The one row of the account."""
+
+    sequence: int
+    """Of the last change of position told to the others."""
+    blocked_reason: str | None = None
+    """Why nothing is sent until a person says so."""
+    blocked_at: datetime | None = None
+    reconciled_at: datetime | None = None
+    """When the books were last held against the venue's, whatever came of it."""
+
+
+@dataclass(frozen=True)
+class PositionRow:
+    """A fold over fills so far, and where in time it stands."""
+
+    position: Position
+    last: tuple[datetime, str] | None
+
+
+class PagePort(Protocol):
+    """One transaction: what is read and recorded here commits together or not at all."""
+
+    async def first_time(self, message: Message) -> bool:
+        """Enter a message in the inbox; False when it was handled before."""
+        ...
+
+    def publish(self, message: Message) -> None:
+        """Tell the others, once this commits."""
+        ...
+
+    # orders
+    async def add(self, order: Order, now: datetime) -> bool:
+        """Add an order; False when there is one of its client id or signal."""
+        ...
+
+    async def order(self, client_order_id: str) -> Order | None:
+        """Give an order, locked."""
+        ...
+
+    async def save(self, order: Order, now: datetime) -> None:
+        """Write an order's state."""
+        ...
+
+    async def has_ready(self, key: tuple[str, str]) -> bool:
+        """Say whether an order of the key waits to be sent."""
+        ...
+
+    async def expired(self, now: datetime, limit: int) -> list[Order]:
+        """Give orders that wait to be sent and may not be any more, locked."""
+        ...
+
+    async def take_due(self, now: datetime, lease_until: datetime, limit: int) -> list[Order]:
+        """Give orders that the venue is to be asked for, each to one resolver for the length of a lease."""
+        ...
+
+    async def want_cancel(self, request: CancelRequested, now: datetime) -> None:
+        """Keep a cancel whose order has not come yet."""
+        ...
+
+    async def is_cancel_wanted(self, client_order_id: str) -> bool:
+        """Say whether a cancel came before its order."""
+        ...
+
+    # fills, positions, money
+    async def lock_account(self) -> Account:
+        """Give the account's row, locked: whoever changes money or positions holds it first."""
+        ...
+
+    async def set_sequence(self, sequence: int) -> None:
+        """Write the account's sequence."""
+        ...
+
+    async def block(self, reason: str, now: datetime) -> None:
+        """Stop all sends of the account until a person releases it."""
+        ...
+
+    async def release(self) -> None:
+        """Let the account send again."""
+        ...
+
+    async def add_fills(self, order: Order, trades: Sequence[Trade], source: str, now: datetime) -> list[Trade]:
+        """Enter trades, and give those that were not there."""
+        ...
+
+    async def fill_totals(self, client_order_id: str) -> tuple[Decimal, Decimal | None]:
+        """Sum an order's fills: the quantity, and the average price."""
+        ...
+
+    async def keep_orphan(self, trade: Trade, now: datetime) -> None:
+        """Keep a trade whose order is not known yet."""
+        ...
+
+    async def adopt_orphans(self, order: Order) -> list[Trade]:
+        """Take out the kept trades that are this order's."""
+        ...
+
+    async def position(self, instrument_id: str) -> PositionRow:
+        """Give a position as it was last folded."""
+        ...
+
+    async def executions(self, instrument_id: str) -> list[Execution]:
+        """Give every fill of an instrument, to fold them anew."""
+        ...
+
+    async def save_position(self, instrument_id: str, row: PositionRow, now: datetime) -> None:
+        """Write a position."""
+        ...
+
+    async def add_transactions(self, transactions: Sequence[Transaction], now: datetime) -> None:
+        """Append to the ledger. Raises `ValueError` unless each transaction sums to zero per asset."""
+        ...
+
+    async def cash(self, now: datetime) -> dict[str, CashBalance]:
+        """Sum the money by asset."""
+        ...
+
+    async def balances(self, now: datetime) -> dict[str, Decimal]:
+        """Sum money and holdings together, by asset: what the venue should show."""
+        ...
+
+    async def positions(self) -> dict[str, Decimal]:
+        """Give what is held, by instrument."""
+        ...
+
+    async def add_reconciliation(self, *, passed: bool, differences: Sequence[Difference], now: datetime) -> None:
+        """Keep the result of a reconciliation."""
+        ...
+
+    # stages
+    async def put_stage(self, message: StageChanged) -> bool:
+        """Keep what a scope allows, unless something newer is known; False when it was."""
+        ...
+
+
+class BooksPort(Protocol):
+    """The books of one account."""
+
+    def open(self) -> AbstractAsyncContextManager[PagePort]:
+        """Open a transaction."""
+        ...
+
+    async def claim(self, key: tuple[str, str], now: datetime) -> Claim | None:
+        """Claim the next order of a key, and commit. None when there is none, or none may go now."""
+        ...
+
+    async def ready_keys(self, now: datetime, limit: int) -> list[tuple[str, str]]:
+        """Give the keys that have an order waiting."""
+        ...
+
+    async def known_executions(self, execution_ids: Sequence[str]) -> frozenset[str]:
+        """Say which of these trades are entered already."""
+        ...
+
+    async def orders_of(self, sightings: Sequence[Sighting]) -> Mapping[str, Order]:
+        """Give the orders that these sightings are of, by venue order id, unlocked."""
+        ...
+
+    async def unfinished(self) -> list[Order]:
+        """Give the orders that rest, or may rest, at the venue, unlocked."""
+        ...
+
+    async def owned(self, venue_order_ids: Collection[str]) -> frozenset[str]:
+        """Say which of these venue orders are ours."""
+        ...
+
+    async def instruments(self) -> frozenset[str]:
+        """Give every instrument we ever had an order in."""
+        ...
+
+    async def stages(self) -> tuple[StageRow, ...]:
+        """Give every stage we were told."""
+        ...
+
+    async def account(self) -> Account:
+        """Give the account's row, unlocked."""
+        ...
+
+    async def checkpoint(self, now: datetime) -> None:
+        """Keep the sum of the ledger so far, so that sums stay quick."""
+        ...

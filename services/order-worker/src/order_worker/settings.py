@@ -1,0 +1,70 @@
+"""Everything read from the environment."""
+
+from datetime import timedelta
+from typing import ClassVar, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from sigmax.domain.approval import KEY_BYTES_MIN
+from sigmax.runtime.settings import ServiceSettings
+from sigmax.schemas.types import Mode
+
+_PAPER_KEY = "paper"
+
+
+class Settings(ServiceSettings):
+    """One account at one venue; all replicas have the same."""
+
+    service: ClassVar[str] = "order-worker"
+
+    account_id: str = Field(default="paper", min_length=1, max_length=64)
+    venue: str = Field(default="paper", min_length=1, max_length=64)
+    account_mode: Mode = Mode.PAPER
+    """Live is asked for by name, and refuses to start without a venue key."""
+    account_currency: str = Field(default="USDT", min_length=1, max_length=16)
+    venue_class: str = Field(default="binance", pattern=r"^[a-z0-9]+$")
+    """The name of the ccxt class."""
+    venue_url: str | None = Field(default=None, pattern=r"^https?://")
+    """Takes the place of the venue's own hosts; needed on paper."""
+    venue_api_key: SecretStr | None = None
+    venue_api_secret: SecretStr | None = None
+    approval_key: SecretStr
+    """Known to risk-gate and this service alone."""
+
+    submit_timeout_s: float = Field(default=3.0, gt=0, le=30)
+    recv_window_ms: int = Field(default=3000, ge=100, le=60_000)
+    send_s: float = Field(default=2.0, gt=0)
+    """From the claim to the last moment at which the request may be written."""
+    lease_s: float = Field(default=10.0, gt=0)
+    """From the claim to the moment at which another worker asks what became of it."""
+    absence_window_s: float = Field(default=30.0, gt=0)
+    """How long the venue must have missed an order before it counts as absent; never less than twice `recv_window`
+    and `submit_timeout_s` together."""
+    first_look_s: float = Field(default=2.0, gt=0)
+    prefetch: int = Field(default=10, ge=1, le=100)
+    """Approvals in work at once."""
+
+    @model_validator(mode="after")
+    def _bounds_fit(self) -> Self:
+        if self.send_s + self.submit_timeout_s >= self.lease_s:
+            raise ValueError("lease_s must be above send_s and submit_timeout_s together")
+        if len(self.approval_key.get_secret_value().encode()) < KEY_BYTES_MIN:
+            raise ValueError(f"approval_key needs at least {KEY_BYTES_MIN} bytes")
+        has_key = self.venue_api_key is not None and self.venue_api_secret is not None
+        if self.account_mode is Mode.LIVE and not has_key:
+            raise ValueError("live trading needs the secrets venue_api_key and venue_api_secret")
+        if self.account_mode is Mode.PAPER and self.venue_url is None:
+            raise ValueError("paper trading needs venue_url: without it orders would go to the real venue")
+        return self
+
+    @property
+    def key_pair(self) -> tuple[str, str]:
+        """Give the venue's key and secret."""
+        if self.venue_api_key is None or self.venue_api_secret is None:
+            return _PAPER_KEY, _PAPER_KEY
+        return self.venue_api_key.get_secret_value(), self.venue_api_secret.get_secret_value()
+
+    @property
+    def submit_timeout(self) -> timedelta:
+        """Give the venue's time to answer a submit."""
+        return timedelta(seconds=self.submit_timeout_s)
