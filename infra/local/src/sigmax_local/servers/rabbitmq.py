@@ -18,8 +18,7 @@ _ERLANG_ARGUMENTS = "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none -kernel inet
 
 def start_epmd(binaries: Binaries, port: int, log: Path) -> Child:
     """Start Erlang's name service as a child of ours: the one RabbitMQ would start outlives it as a daemon."""
-    command = [binaries.epmd, "-port", str(port), "-address", LOOPBACK]
-    return spawn("epmd", command, log=log)
+    return spawn("epmd", [binaries.epmd, "-port", str(port), "-address", LOOPBACK], log=log)
 
 
 def start(folder: Path, binaries: Binaries, secrets: SecretStore, ports: tuple[int, int, int], log: Path) -> Child:

@@ -120,8 +120,8 @@ class Servers:
     def start(self) -> Addresses:
         """Start all three and make them ready: database, roles, users, queues.
 
-        Data of an earlier start is used again. Raises `BinariesMissingError` when one is not installed, `IdentityError` when
-        Postgres finds no user, and `ServersError` when one does not come up or the folder is in use.
+        Data of an earlier start is used again. Raises `BinariesMissingError` when one is not installed, `IdentityError`
+        when Postgres finds no user, and `ServersError` when one does not come up or the folder is in use.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self._take_folder()
