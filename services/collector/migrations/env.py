@@ -1,0 +1,5 @@
+"""Run the migrations of the schema `collector`."""
+
+from sigmax.runtime.migrations import run
+
+run("collector")

@@ -1,0 +1,1 @@
+"""Venue feeds and recordings in, clean market data out."""

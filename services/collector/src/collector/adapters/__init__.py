@@ -1,0 +1,1 @@
+"""The only code of the collector that touches the world."""
