@@ -1,0 +1,168 @@
+"""Stages, fills, limits, and judgement, each on its own."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from risk_gate_builders import NOW, a_decision, a_fill, a_request, a_signal, an_account, an_event, some_limits
+
+from risk_gate.domain.book import effect_of, final_quantity, leaves_after, moves_book
+from risk_gate.domain.judging import judgement_of
+from risk_gate.domain.limits import START_LIMITS, RiskLimits
+from risk_gate.domain.stages import CurrentStage, refusal_to_resume
+from risk_gate.settings import Settings
+from sigmax.schemas.types import Scope, Stage
+
+AGE_MAX = timedelta(seconds=120)
+
+
+def a_stage(stage: Stage = Stage.HALTED) -> CurrentStage:
+    return CurrentStage(Scope.GLOBAL, "global", stage, 2, "ada", "test")
+
+
+def test_trading_resumes_after_a_young_passed_reconciliation() -> None:
+    account = an_account(reconciled_at=NOW - AGE_MAX)
+    assert refusal_to_resume(a_stage(), [(account, AGE_MAX)], NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("accounts", "says"),
+    [
+        ([], "no account"),
+        ([(an_account(), None)], "limits"),
+        ([(an_account(reconciled_at=None), AGE_MAX)], "no passed"),
+        ([(an_account(reconciliation_passed=False), AGE_MAX)], "no passed"),
+        ([(an_account(reconciled_at=NOW - AGE_MAX - timedelta(microseconds=1)), AGE_MAX)], "120 s"),
+        ([(an_account(), AGE_MAX), (an_account(reconciled_at=None), AGE_MAX)], "no passed"),
+    ],
+)
+def test_trading_does_not_resume_on_books_that_may_be_wrong(accounts: Any, says: str) -> None:
+    refusal = refusal_to_resume(a_stage(), accounts, NOW)
+    assert refusal is not None
+    assert says in refusal
+
+
+def test_what_is_not_halted_or_locked_away_does_not_resume() -> None:
+    assert refusal_to_resume(None, [(an_account(), AGE_MAX)], NOW) == "nothing is halted there"
+    locked = refusal_to_resume(a_stage(Stage.LOCKED), [(an_account(), AGE_MAX)], NOW)
+    assert locked is not None
+    assert "locked" in locked
+
+
+@pytest.mark.parametrize(
+    ("side", "currency", "position", "cash"),
+    [
+        ("buy", "BTC", "1.998", "-200"),
+        ("buy", "USDT", "2", "-200.002"),
+        ("buy", "BNB", "2", "-200"),
+        ("sell", "BTC", "-2.002", "200"),
+        ("sell", "USDT", "-2", "199.998"),
+    ],
+)
+def test_a_fee_is_taken_from_the_asset_it_is_paid_in(side: str, currency: str, position: str, cash: str) -> None:
+    effect = effect_of(a_fill("1", "2", side=side, fee="0.002", fee_currency=currency))
+    assert (effect.position_change, effect.cash_change) == (Decimal(position), Decimal(cash))
+    assert effect.cash_currency == "USDT"
+
+
+def test_a_fill_recorded_up_to_a_reconciliation_is_in_its_figures() -> None:
+    assert moves_book(NOW, None)
+    assert not moves_book(NOW, NOW)
+    assert moves_book(NOW + timedelta(microseconds=1), NOW)
+
+
+@pytest.mark.parametrize(
+    ("status", "filled", "final"),
+    [
+        ("new", "0", None),
+        ("partially_filled", "3", None),
+        ("pending_cancel", "3", None),
+        ("filled", "10", "10"),
+        ("canceled", "3", "3"),
+        ("expired", "0", "0"),
+        ("rejected", "0", "0"),
+        ("unplaced", "0", "0"),
+    ],
+)
+def test_only_an_end_says_what_will_never_fill(status: str, filled: str, final: str | None) -> None:
+    assert final_quantity(an_event(2, status, filled)) == (None if final is None else Decimal(final))
+
+
+@pytest.mark.parametrize(
+    ("filled", "final", "leaves"),
+    [("0", None, "10"), ("4", None, "6"), ("4", "6", "2"), ("6", "6", "0"), ("7", "6", "0"), ("12", None, "0")],
+)
+def test_reserved_stays_what_has_not_reached_the_book(filled: str, final: str | None, leaves: str) -> None:
+    known = None if final is None else Decimal(final)
+    assert leaves_after(Decimal(10), Decimal(filled), known) == Decimal(leaves)
+
+
+def test_an_approval_or_adjustment_passes_with_its_size() -> None:
+    request = a_request(a_signal())
+    for verdict in ("approve", "adjust"):
+        judgement = judgement_of(
+            a_decision(request, verdict=verdict, size_factor="0.3"), request.signal, request.message_id
+        )
+        assert (judgement.refused, judgement.size_factor) == (None, Decimal("0.3"))
+
+
+@pytest.mark.parametrize("verdict", ["reject", "hold"])
+def test_anything_else_refuses(verdict: str) -> None:
+    request = a_request(a_signal())
+    decision = a_decision(request, verdict=verdict, reasons=("thin\x00 evidence",))
+    judgement = judgement_of(decision, request.signal, request.message_id)
+    assert judgement.refused == f"{verdict} by local: thin evidence"
+
+
+@pytest.mark.parametrize(
+    "changes", [{"instrument_id": "ETH/USDT@binance"}, {"strategy_id": "other"}, {"request_id": a_signal().message_id}]
+)
+def test_a_decision_about_something_else_refuses(changes: dict[str, Any]) -> None:
+    request = a_request(a_signal())
+    judgement = judgement_of(a_decision(request, **changes), request.signal, request.message_id)
+    assert judgement.refused is not None
+
+
+@pytest.mark.parametrize("name", sorted(RiskLimits.model_fields))
+def test_a_limit_that_is_not_there_is_an_error(name: str) -> None:
+    values = START_LIMITS.model_dump()
+    del values[name]
+    with pytest.raises(ValidationError, match=name):
+        RiskLimits.model_validate(values)
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-1", "0", "", None])
+def test_a_limit_must_be_a_positive_number(value: Any) -> None:
+    with pytest.raises(ValidationError):
+        some_limits(order_notional_max=value)
+
+
+def settings(**changes: Any) -> Settings:
+    fields = {
+        "database_url": "postgresql://127.0.0.1/x",
+        "rabbitmq_url": "amqp://127.0.0.1/",
+        "redis_url": "redis://127.0.0.1/0",
+        "database_password": "p",
+        "rabbitmq_password": "p",
+        "redis_password": "p",
+        "approval_key": "k" * 32,
+    }
+    return Settings(**(fields | changes))
+
+
+def test_a_short_approval_key_does_not_start() -> None:
+    with pytest.raises(ValidationError, match="at least 32 bytes"):
+        settings(approval_key="k" * 31)
+
+
+def test_start_limits_change_the_cautious_values() -> None:
+    limits = settings(start_limits={"strategy_orders_per_s_max": 50}).limits_at_start()
+    assert limits == START_LIMITS.model_copy(update={"strategy_orders_per_s_max": 50})
+
+
+@pytest.mark.parametrize("start", [{"no_such_limit": 1}, {"leverage_max": "NaN"}])
+def test_start_limits_that_are_none_do_not_start(start: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        settings(start_limits=start)
