@@ -1,0 +1,1 @@
+"""The dialect, as pure functions: parameters in, answers out."""

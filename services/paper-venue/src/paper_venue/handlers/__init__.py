@@ -1,0 +1,1 @@
+"""What the venue does for each request, socket, and timer."""
