@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from sigmax_local.servers import BinariesMissingError, IdentityError, Servers, ServersError
+from sigmax_local.servers.binaries import find_binaries
 
 _POLL_S = 0.5
 app = typer.Typer(add_completion=False)
@@ -47,6 +48,20 @@ def up(
     finally:
         state.unlink(missing_ok=True)
         servers.stop()
+
+
+@app.command()
+def missing(
+    explain: Annotated[bool, typer.Option(help="Say how to install them, on the error output.")] = False,
+) -> None:
+    """Print the Debian packages of the servers that are not installed; nothing when all are there."""
+    try:
+        find_binaries()
+    except BinariesMissingError as error:
+        if explain:
+            typer.echo(str(error), err=True)
+        else:
+            typer.echo(" ".join(error.packages))
 
 
 if __name__ == "__main__":

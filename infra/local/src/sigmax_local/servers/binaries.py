@@ -16,9 +16,10 @@ INSTALL_HINT = """Install them, then try again:
 class BinariesMissingError(RuntimeError):
     """A server is not installed. The text names it and says how to install it."""
 
-    def __init__(self, names: list[str]) -> None:
+    def __init__(self, names: list[str], packages: list[str]) -> None:
         super().__init__(f"Not installed: {', '.join(names)}.\n{INSTALL_HINT}")
-        self.names = names
+        self.packages = packages
+        """What Debian calls them."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +54,19 @@ def find_binaries(postgres_major: str | None = None) -> Binaries:
     redis = _first(_path_folders(), "redis-server") or _first(_path_folders(), "valkey-server")
     rabbitmq = _first(_rabbitmq_folders(), "rabbitmq-server")
     epmd = _first(_epmd_folders(), "epmd")
-    found = {
-        f"PostgreSQL {postgres_major or '15 or newer'}": postgres,
-        "Redis (or Valkey)": redis,
-        "RabbitMQ": rabbitmq,
-        "Erlang's epmd": epmd,
-    }
-    missing = [name for name, folder in found.items() if folder is None]
     if postgres is None or redis is None or rabbitmq is None or epmd is None:
-        raise BinariesMissingError(missing)
+        found = (
+            (
+                f"PostgreSQL {postgres_major or '15 or newer'}",
+                "-".join(filter(None, ("postgresql", postgres_major))),
+                postgres,
+            ),
+            ("Redis (or Valkey)", "redis-server", redis),
+            ("RabbitMQ", "rabbitmq-server", rabbitmq),
+            ("Erlang's epmd", "erlang-base", epmd),
+        )
+        missing = [(name, package) for name, package, folder in found if folder is None]
+        raise BinariesMissingError([name for name, _ in missing], [package for _, package in missing])
     redis_name = "redis-server" if (redis / "redis-server").exists() else "valkey-server"
     return Binaries(postgres, redis / redis_name, rabbitmq / "rabbitmq-server", epmd / "epmd")
 

@@ -1,0 +1,69 @@
+# Every target makes the clone ready first; on a machine that is ready this takes no time.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+
+PYTHON := .venv/bin/python
+SOURCES := shared/src infra/local/src $(wildcard services/*/src)
+
+# make demo DATA=file.parquet SPEED=20 DEMO_SECONDS=60 SOURCE=auto|live|sample
+DATA ?=
+SPEED ?=
+DEMO_SECONDS ?=
+SOURCE ?=
+PYTEST_ARGS ?=
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## Run the whole platform on real prices, paper money (DATA=file SPEED=20 DEMO_SECONDS=60)
+	@infra/bootstrap.sh servers
+	exec .venv/bin/sigmax demo $(if $(DATA),--data "$(DATA)") $(if $(SPEED),--speed "$(SPEED)") \
+		$(if $(DEMO_SECONDS),--seconds "$(DEMO_SECONDS)") $(if $(SOURCE),--source "$(SOURCE)")
+
+.PHONY: demo-clean
+demo-clean: ## Stop a running stack and remove its data
+	@if [ -x .venv/bin/sigmax ]; then .venv/bin/sigmax down --clean; else rm -rf .sigmax; fi
+
+.PHONY: setup
+setup: ## Make the clone ready: .venv from requirements.lock, servers from the system's packages
+	@infra/bootstrap.sh servers
+
+.PHONY: check format lint types imports examples
+check: format lint types imports examples ## Format, lint, types, import contracts, message examples
+
+format: ready
+	@$(PYTHON) -m ruff format --check .
+lint: ready
+	@$(PYTHON) -m ruff check .
+types: ready
+	@$(PYTHON) -m mypy $(SOURCES)
+imports: ready
+	@.venv/bin/lint-imports
+examples: ready
+	@$(PYTHON) -m pytest -q tests/contracts
+
+.PHONY: ready
+ready:
+	@infra/bootstrap.sh
+
+.PHONY: test
+test: ## Run all tests; those on real servers need PostgreSQL, Redis, and RabbitMQ
+	@infra/bootstrap.sh servers-maybe
+	$(PYTHON) -m pytest -q $(PYTEST_ARGS)
+
+.PHONY: bench
+bench: ## Measure tick-to-order, ticks/s, orders/s, and memory; writes bench-report.json
+	@infra/bootstrap.sh servers
+	exec $(PYTHON) -m sigmax_local.bench
+
+.PHONY: lock
+lock: ## Choose package versions anew and write requirements.lock
+	@"$$(infra/bootstrap.sh uv)" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--no-emit-package sigmax --group dev \
+		--custom-compile-command "make lock" -o requirements.lock \
+		pyproject.toml shared/pyproject.toml infra/local/pyproject.toml $(sort $(wildcard services/*/pyproject.toml))
+	if grep -nE '(https?|file|git\+[a-z]+)://' requirements.lock; then echo "the lock names a host or a path" >&2; exit 1; fi
