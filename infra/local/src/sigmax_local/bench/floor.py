@@ -1,9 +1,9 @@
 """The floor of tick-to-order: the same hops, written bare.
 
-feed -> Redis stream -> (commit, publish) -> RabbitMQ -> (commit, publish) -> RabbitMQ -> (commit, commit) -> HTTP request
+feed -> Redis stream -> (commit, publish) -> RabbitMQ -> (commit, publish) -> RabbitMQ -> (commit, commit) -> HTTP
 
-Four processes, as in the stack, on the same servers with the same durability: redis-py, asyncpg, aio-pika, and a socket;
-no framework, no checks, no decision. What the platform takes on top of this is what its decisions cost.
+Four processes, as in the stack, on the same servers with the same durability: redis-py, asyncpg, aio-pika, and a
+socket; no framework, no checks, no decision. What the platform takes on top is what its decisions cost.
 """
 
 import asyncio

@@ -1,0 +1,134 @@
+"""`make bench`: measure, print, and write the figures as JSON."""
+
+import asyncio
+import json
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from sigmax.runtime.migrate import migrate
+from sigmax_local.bench import floor, measures
+from sigmax_local.environment import make_secrets, repository
+from sigmax_local.servers import Addresses, Servers
+from sigmax_local.testkit.cleaning import Cleaner
+
+T = TypeVar("T")
+console = Console()
+app = typer.Typer(add_completion=False)
+
+P50_BUDGET = 3.0
+P99_BUDGET = 6.0
+TICKS_BUDGET = 20_000
+ORDERS_BUDGET = 100
+
+
+@app.command()
+def bench(
+    out: Annotated[Path, typer.Option(help="Where the figures go, as JSON.")] = Path("bench-report.json"),
+    seconds: Annotated[int, typer.Option(help="How long to trade for tick-to-order.", min=5)] = 60,
+    ticks: Annotated[int, typer.Option(help="How many ticks to push through.", min=5000)] = 1_000_000,
+    orders: Annotated[int, typer.Option(help="How many orders to send at once.", min=10)] = 2000,
+) -> None:
+    """Measure tick-to-order beside the bare floor of the same hops, ticks/s, orders/s, and memory.
+
+    The servers are private ones with durable settings; ratios taken in one run hold on any machine.
+    """
+    with (
+        private_servers() as (addresses, folder),
+        Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console) as progress,
+    ):
+
+        def step(description: str, work: Callable[[], Awaitable[T]]) -> T:
+            task = progress.add_task(description, total=1)
+            _clean(addresses)
+            result = asyncio.run(_as_coroutine(work))
+            progress.update(task, completed=1)
+            return result
+
+        task = progress.add_task("the bare floor", total=1)
+        bare = floor.measure(addresses.admin_urls, count=300, per_second=10)
+        progress.update(task, completed=1)
+        latencies, memory = step("tick to order", lambda: measures.tick_to_order(addresses, folder, seconds))
+        rate, arrived = step("ticks per second", lambda: measures.ticks_per_second(addresses, folder, ticks))
+        order_rate = step("orders per second", lambda: measures.orders_per_second(addresses, folder, orders))
+    report = {
+        "version": version("sigmax"),
+        "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.system()},
+        "floor_ms": _quantiles(bare),
+        "tick_to_order_ms": _quantiles(latencies),
+        "tick_to_order_over_floor": {
+            name: round(_quantiles(latencies)[name] / _quantiles(bare)[name], 2) for name in ("p50", "p99")
+        },
+        "ticks_per_second": round(rate),
+        "ticks_arrived": round(arrived, 6),
+        "orders_per_second": round(order_rate, 1),
+        "rss_mb": memory,
+    }
+    out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    console.print(_table(report))
+    console.print(f"Written to {out}.")
+
+
+@contextmanager
+def private_servers() -> "Iterator[tuple[Addresses, Path]]":
+    """Run durable servers in a temporary folder, migrated, for the length of the block."""
+    folder = Path(tempfile.mkdtemp(prefix="sigmax-bench-"))
+    folder.chmod(0o711)  # the user that runs Postgres passes through
+    servers = Servers(folder, durable=True)
+    try:
+        addresses = servers.start()
+        make_secrets(addresses.secrets)
+        migrate(addresses.migrator_url, repository() / "services")
+        yield addresses, folder
+    finally:
+        servers.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _clean(addresses: Addresses) -> None:
+    Cleaner(addresses).reset(repository() / "services")
+
+
+async def _as_coroutine(work: Callable[[], Awaitable[T]]) -> T:
+    return await work()
+
+
+def _quantiles(seconds: list[float]) -> dict[str, float]:
+    """Give p50, p99 in milliseconds, and how many there were."""
+    ordered = sorted(seconds)
+    if not ordered:
+        raise typer.BadParameter("no order was sent, so there is no latency to tell; see the services' logs")
+    last = len(ordered) - 1
+    return {
+        "p50": round(ordered[last // 2] * 1000, 2),
+        "p99": round(ordered[round(last * 0.99)] * 1000, 2),
+        "count": len(ordered),
+    }
+
+
+def _table(report: dict[str, Any]) -> Table:
+    table = Table("measure", "figure", "budget", title="Sigma-X bench")
+    ratio, slow, bare = report["tick_to_order_over_floor"], report["tick_to_order_ms"], report["floor_ms"]
+    table.add_row("tick to order, p50", f"{slow['p50']} ms = {ratio['p50']} x {bare['p50']} ms", f"<= {P50_BUDGET} x")
+    table.add_row("tick to order, p99", f"{slow['p99']} ms = {ratio['p99']} x {bare['p99']} ms", f"<= {P99_BUDGET} x")
+    table.add_row("ticks/s, 1,000 instruments", f"{report['ticks_per_second']:,}", f">= {TICKS_BUDGET:,}")
+    table.add_row("ticks that arrived", f"{report['ticks_arrived']:.4%}", "100 %")
+    table.add_row("orders/s, one order-worker", f"{report['orders_per_second']}", f">= {ORDERS_BUDGET}")
+    for service, megabytes in report["rss_mb"].items():
+        table.add_row(f"memory of {service}", f"{megabytes} MB", "")
+    return table
+
+
+if __name__ == "__main__":
+    app()

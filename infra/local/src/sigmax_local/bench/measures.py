@@ -1,0 +1,132 @@
+"""What is measured, and how."""
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import aio_pika
+
+from sigmax.domain.approval import client_order_id, sign
+from sigmax.schemas.orders import OrderApproved
+from sigmax.schemas.signals import Signal
+from sigmax.schemas.topology import EXCHANGE
+from sigmax_local.bench.recordings import swings
+from sigmax_local.servers import Addresses
+from sigmax_local.testkit.platform import Platform, running_platform
+
+TICKS_PER_S = 100
+_WARM_UP_S = 10
+_ORDERS_TIMEOUT_S = 180.0
+_STEADY_S = 2.0
+_EMA = '{"ema_cross": {"fast": 2, "slow": 4}}'
+
+_LATENCIES = """
+    SELECT extract(epoch FROM sent_at - tick_received_at)::float8 AS seconds, sent_at
+    FROM order_worker.orders WHERE strategy_id = 'ema-cross' AND sent_at IS NOT NULL
+      AND sent_at > (SELECT min(sent_at) FROM order_worker.orders) + make_interval(secs => $1)
+"""
+_FILLED = """
+    SELECT count(*) AS count, min(created_at) AS first, max(updated_at) AS last
+    FROM order_worker.orders WHERE status = 'filled'
+"""
+
+
+async def tick_to_order(addresses: Addresses, folder: Path, seconds: int) -> tuple[list[float], dict[str, float]]:
+    """Run the stack at 100 ticks/s; give each order's seconds from its tick to its request, and memory by service."""
+    file = folder / "swings.parquet"
+    swings(file, instruments=10, ticks_per_s=TICKS_PER_S, seconds=seconds + _WARM_UP_S, period_s=4)
+    engine = {"seed_timeframe_s": "1", "seed_params": _EMA}
+    async with running_platform(addresses, file, settings={"strategy-engine": engine}) as stack:
+        await asyncio.sleep(seconds + _WARM_UP_S + _STEADY_S)
+        rows = await stack.rows(_LATENCIES, _WARM_UP_S)
+        return [row["seconds"] for row in rows], stack.rss_mb()
+
+
+async def ticks_per_second(addresses: Addresses, folder: Path, ticks: int) -> tuple[float, float]:
+    """Replay 1,000 instruments as fast as possible; give ticks/s through the engine, and the part that arrived."""
+    file = folder / "crowd.parquet"
+    count = swings(file, instruments=1000, ticks_per_s=5000, seconds=ticks // 5000, period_s=30)
+    async with running_platform(addresses, file, speed=0, without=("api-gateway", "notifier", "scheduler")) as stack:
+        started, before = await _first_ticks(stack)
+        seen, last_change = before, time.monotonic()
+        while time.monotonic() - last_change < _STEADY_S and seen < count:
+            await asyncio.sleep(0.1)
+            now_seen = await stack.metric("strategy-engine", _ENGINE_TICKS)
+            if now_seen != seen:
+                seen, last_change = now_seen, time.monotonic()
+        return (seen - before) / (last_change - started), seen / count
+
+
+_ENGINE_TICKS = "sigmax_strategy_engine_ticks_total"
+
+
+async def _first_ticks(stack: Platform) -> tuple[float, float]:
+    while not (seen := await stack.metric("strategy-engine", _ENGINE_TICKS)):  # noqa: ASYNC110 - another process
+        await asyncio.sleep(0.02)
+    return time.monotonic(), seen
+
+
+async def orders_per_second(addresses: Addresses, folder: Path, orders: int) -> float:
+    """Approve many orders at once; give how many a second one order-worker gets sent, filled, and into the ledger."""
+    file = folder / "many.parquet"
+    swings(file, instruments=100, ticks_per_s=200, seconds=3600, period_s=60)
+    async with running_platform(addresses, file, without=("strategy-engine", "llm-controller")) as stack:
+        await asyncio.sleep(_STEADY_S)
+        (known,) = await stack.rows("SELECT count(*) AS count FROM collector.instruments")
+        await _approve(addresses, orders, int(known["count"]))
+        deadline = time.monotonic() + _ORDERS_TIMEOUT_S
+        while time.monotonic() < deadline:
+            (row,) = await stack.rows(_FILLED)
+            if row["count"] >= orders:
+                return float(orders / (row["last"] - row["first"]).total_seconds())
+            await asyncio.sleep(0.2)
+        raise RuntimeError(f"{row['count']} of {orders} orders were filled within {_ORDERS_TIMEOUT_S:.0f} s")
+
+
+async def _approve(addresses: Addresses, orders: int, instruments: int) -> None:
+    key = addresses.secrets.get("risk_gate", "approval_key").encode()
+    connection = await aio_pika.connect(addresses.rabbitmq_url_as("risk_gate"))
+    async with connection:
+        exchange = await (await connection.channel()).get_exchange(EXCHANGE, ensure=False)
+        now = datetime.now(UTC)
+        approvals = [sign(_approval(number, number % instruments, now), key) for number in range(orders)]
+        await asyncio.gather(
+            *(
+                exchange.publish(
+                    aio_pika.Message(approved.encode(), delivery_mode=aio_pika.DeliveryMode.PERSISTENT),
+                    OrderApproved.TOPIC,
+                )
+                for approved in approvals
+            )
+        )
+
+
+def _approval(number: int, instrument: int, now: datetime) -> OrderApproved:
+    price = Decimal(100 + instrument)
+    envelope = OrderApproved.first(f"bench:{number}:{now.isoformat()}", now)
+    signal_id = Signal.first(f"bench:{number}:{now.isoformat()}", now)["message_id"]
+    return OrderApproved(
+        **envelope,
+        client_order_id=client_order_id(signal_id),
+        signal_id=signal_id,
+        account_id="paper",
+        venue="paper",
+        mode="paper",
+        strategy_id="bench",
+        strategy_version=1,
+        instrument_id=f"B{instrument:03d}/USDT@replay",
+        action="buy",
+        side="buy",
+        quantity=Decimal(1),
+        order_type="limit",
+        limit_price=price * 2,
+        time_in_force="ioc",
+        reference_price=price,
+        valid_until=now + timedelta(seconds=_ORDERS_TIMEOUT_S),
+        tick_received_at=now,
+        market_time=now,
+        stage="normal",
+        checks=(),
+    )

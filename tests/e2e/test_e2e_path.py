@@ -1,0 +1,222 @@
+"""From a tick to a fill through nine processes, as their users see it."""
+
+import asyncio
+import csv
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from sigmax_local.servers import Addresses
+from sigmax_local.testkit.platform import Platform, running_platform
+
+pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(240)]
+
+START_NS = 1_767_605_400_000_000_000
+TICKS_PER_S = 20
+INSTRUMENT = "BTC/USDT@replay"
+FAST = {"strategy-engine": {"seed_timeframe_s": "1", "seed_params": '{"ema_cross": {"fast": 2, "slow": 4}}'}}
+
+FILLED = "SELECT count(*) FROM order_worker.orders WHERE status = 'filled'"
+WORKING = "SELECT count(*) FROM order_worker.orders WHERE submission IN ('ready', 'sending', 'unknown')"
+
+
+def trades(path: Path, price_by_second: Sequence[float]) -> Path:
+    """Write 20 trades for each second of market time, all at that second's price."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["ts", "symbol", "price", "qty", "side"])
+        for number in range(len(price_by_second) * TICKS_PER_S):
+            ts = START_NS + number * (1_000_000_000 // TICKS_PER_S)
+            price = price_by_second[number // TICKS_PER_S]
+            writer.writerow([ts, "BTCUSDT", f"{price:.2f}", "50", "buy" if number % 2 else "sell"])
+    return path
+
+
+def swinging(seconds: int) -> list[float]:
+    """Give prices that cross their own average twice in four seconds."""
+    return list(itertools.islice(itertools.cycle([99.5, 99.5, 100.5, 100.5]), seconds))
+
+
+async def until(condition: Callable[[], Awaitable[Any]], what: str, within_s: float = 60) -> Any:
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        if found := await condition():
+            return found
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"not within {within_s:.0f} s: {what}")
+
+
+async def books_are_right(platform: Platform) -> None:
+    """Hold every order, fill, position, and ledger entry against the venue's own books."""
+    ours = await platform.rows(
+        "SELECT execution_id, client_order_id, price, quantity FROM order_worker.fills ORDER BY 1"
+    )
+    venue = await platform.rows(
+        "SELECT trade_id::text AS execution_id, client_order_id, price, qty AS quantity FROM paper_venue.trades ORDER BY 1"
+    )
+    assert [tuple(row) for row in ours] == [tuple(row) for row in venue], "a fill was lost or doubled"
+    doubled = await platform.rows(
+        "SELECT client_order_id FROM paper_venue.orders GROUP BY client_order_id HAVING count(*) > 1"
+    )
+    assert not doubled, "an order was sent twice"
+    unbalanced = await platform.rows(
+        "SELECT transaction_id, asset FROM order_worker.ledger_entries GROUP BY 1, 2 HAVING sum(amount) <> 0"
+    )
+    assert not unbalanced, "the ledger does not sum to zero"
+    held = await platform.value("SELECT coalesce(sum(quantity), 0) FROM order_worker.positions")
+    summed = await platform.value(
+        "SELECT coalesce(sum(CASE side WHEN 'buy' THEN quantity ELSE -quantity END"
+        " - CASE WHEN fee_currency = 'BTC' THEN fee ELSE 0 END), 0) FROM order_worker.fills"
+    )
+    assert held == summed, "the position is not the sum of the fills"
+
+
+async def test_a_tick_sequence_that_must_trade_does_and_each_fill_says_why(clean: Addresses, tmp_path: Path) -> None:
+    # Flat, up, down: one crossing up buys, one crossing down closes.
+    recording = trades(tmp_path / "trades.csv", [100.0] * 10 + [101.0] * 8 + [99.0] * 30)
+    async with running_platform(clean, recording, settings=FAST) as platform:
+        await platform.sign_in()
+
+        async def bought_and_sold() -> bool:
+            sides = await platform.rows("SELECT DISTINCT side FROM order_worker.fills WHERE strategy_id = 'ema-cross'")
+            return {row["side"] for row in sides} == {"buy", "sell"}
+
+        await until(bought_and_sold, "ema-cross bought and sold")
+        await until(lambda: _none(platform, WORKING), "all orders are done")
+        await until(lambda: _none(platform, "SELECT count(*) FROM order_worker.outbox"), "all is told")
+
+        fills = (await platform.get("/fills"))["items"]
+        why = await platform.get(f"/why/{fills[-1]['execution_id']}")
+        assert why["fill"]["execution_id"] == fills[-1]["execution_id"]
+        assert why["signal"]["features"]
+        assert why["verdict"]["checks"]
+        assert why["order"]["client_order_id"] == fills[-1]["client_order_id"]
+        positions = (await platform.get("/positions"))["items"]
+        assert [position["instrument_id"] for position in positions] == [INSTRUMENT]
+        assert (await platform.get("/accounts"))["items"]
+        await books_are_right(platform)
+
+
+async def test_a_judged_signal_is_traded_with_a_decision_that_says_who_judged(clean: Addresses, tmp_path: Path) -> None:
+    # A long fall and a sharp rise: the RSI leaves oversold, which asks for judgement before it buys.
+    falling = [100 - 0.2 * step for step in range(25)]
+    recording = trades(tmp_path / "trades.csv", [*falling, *[falling[-1] + 0.4 * step for step in range(40)]])
+    async with running_platform(clean, recording, settings=FAST) as platform:
+        await platform.sign_in()
+        await until(
+            lambda: platform.value("SELECT count(*) FROM order_worker.fills WHERE strategy_id = 'rsi-reversion'"),
+            "rsi-reversion bought",
+        )
+
+        (decision, *_) = (await platform.get("/decisions"))["items"]
+        assert decision["policy"] == "local"
+        assert decision["verdict"] == "approve"
+
+
+async def test_a_tick_sequence_that_must_be_denied_is_and_says_the_numbers(clean: Addresses, tmp_path: Path) -> None:
+    recording = trades(tmp_path / "trades.csv", swinging(60))
+    restricted = {"instruments_restricted": [INSTRUMENT]}
+    async with running_platform(clean, recording, limits=restricted, settings=FAST) as platform:
+        await platform.sign_in()
+        await until(lambda: platform.value("SELECT count(*) FROM risk_gate.verdicts"), "a verdict")
+
+        verdicts = (await platform.get("/verdicts"))["items"]
+        assert {verdict["outcome"] for verdict in verdicts} == {"denied"}
+        assert verdicts[0]["code"] == "instrument_not_tradable"
+        assert verdicts[0]["text"]
+        assert await platform.value("SELECT count(*) FROM order_worker.orders") == 0
+        assert await platform.value("SELECT count(*) FROM paper_venue.orders") == 0
+
+
+async def test_a_halt_stops_sending_within_a_second_and_resume_lets_it_go_on(clean: Addresses, tmp_path: Path) -> None:
+    recording = trades(tmp_path / "trades.csv", swinging(180))
+    async with running_platform(clean, recording, settings=FAST) as platform:
+        await platform.sign_in()
+        await until(lambda: platform.value(FILLED), "an order was filled")
+        halted_at = await platform.value("SELECT clock_timestamp()")
+
+        await platform.command("/risk/halt", {"reason": "a drill"})
+
+        denials = "SELECT count(*) FROM risk_gate.verdicts WHERE code = 'trading_halted'"
+        await until(lambda: platform.value(denials), "signals are denied because trading is halted")
+        last_sent = await platform.value("SELECT max(sent_at) FROM order_worker.orders")
+        assert last_sent < halted_at + timedelta(seconds=1)
+
+        await platform.command("/risk/resume", {"reason": "the drill is over"})
+
+        await until(
+            lambda: platform.value("SELECT count(*) FROM order_worker.orders WHERE sent_at > $1", last_sent),
+            "trading goes on",
+        )
+
+
+async def test_a_killed_workers_order_is_finished_by_another(clean: Addresses, tmp_path: Path) -> None:
+    recording = trades(tmp_path / "trades.csv", swinging(180))
+    async with running_platform(clean, recording, workers=2, settings=FAST) as platform:
+        await until(lambda: platform.value(FILLED), "an order was filled")
+        await _set_fault(platform, delay_ms=2000)
+        sending = "SELECT client_order_id, worker FROM order_worker.orders WHERE submission = 'sending' LIMIT 1"
+        (order,) = await until(lambda: platform.rows(sending), "an order is on its way to the venue")
+        name = next(name for name in platform.services if name == f"order-worker-{_replica(order['worker'])}")
+
+        await platform.services[name].kill()
+        await _set_fault(platform, delay_ms=0)
+
+        finished = "SELECT count(*) FROM order_worker.orders WHERE client_order_id = $1 AND status = 'filled'"
+        await until(lambda: platform.value(finished, order["client_order_id"]), "the other worker finished the order")
+        asked = "SELECT count(*) FROM paper_venue.orders WHERE client_order_id = $1"
+        assert await platform.value(asked, order["client_order_id"]) == 1
+        before = await platform.value(FILLED)
+        await until(lambda: _more(platform, FILLED, before), "trading goes on with one worker")
+        await platform.services["collector"].stop()
+        await until(lambda: _none(platform, WORKING), "all orders are done")
+        await until(lambda: _same(platform), "all fills are known")
+        await books_are_right(platform)
+
+
+async def test_parameters_changed_through_the_gateway_take_effect_while_running(
+    clean: Addresses, tmp_path: Path
+) -> None:
+    recording = trades(tmp_path / "trades.csv", swinging(180))
+    async with running_platform(clean, recording, settings=FAST) as platform:
+        await platform.sign_in()
+        await until(lambda: platform.value("SELECT count(*) FROM strategy_engine.signals"), "a signal")
+
+        await platform.command("/strategies/ema-cross/params", {"params": {"fast": 3, "slow": 5}}, method="PUT")
+
+        changed = (
+            "SELECT count(*) FROM strategy_engine.signals WHERE strategy_id = 'ema-cross' AND strategy_version = 2"
+        )
+        await until(lambda: platform.value(changed), "a signal of the new version")
+        strategy = await platform.get("/strategies/ema-cross")
+        assert Decimal(str(strategy["params"]["fast"])) == 3
+
+
+async def _none(platform: Platform, sql: str) -> bool:
+    return bool(await platform.value(sql) == 0)
+
+
+async def _more(platform: Platform, sql: str, than: int) -> bool:
+    return bool(await platform.value(sql) > than)
+
+
+async def _same(platform: Platform) -> bool:
+    ours = await platform.value("SELECT count(*) FROM order_worker.fills")
+    return bool(ours == await platform.value("SELECT count(*) FROM paper_venue.trades"))
+
+
+def _replica(worker: str) -> str:
+    return worker.rsplit("-", 1)[-1]
+
+
+async def _set_fault(platform: Platform, *, delay_ms: int) -> None:
+    async with httpx2.AsyncClient(trust_env=False) as client:
+        answer = await client.put(f"{platform.services['paper-venue'].url}/admin/faults", json={"delay_ms": delay_ms})
+        answer.raise_for_status()
