@@ -118,7 +118,7 @@ def _create_book() -> None:
         sa.Column(
             "leaves_quantity",
             sa.Numeric,
-            sa.Computed("greatest(least(coalesce(final_quantity, quantity), quantity) - filled_quantity, 0)"),
+            sa.Computed("greatest(least(coalesce(final_quantity, quantity), quantity) - filled_quantity, 0)", persisted=True),
         ),
         sa.Column("created_at", _TIME, nullable=False),
         sa.Column("updated_at", _TIME, nullable=False, server_default=sa.func.now()),
