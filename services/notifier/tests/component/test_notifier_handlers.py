@@ -211,7 +211,7 @@ async def test_a_channel_that_never_takes_it_is_given_up_and_reported() -> None:
         clock.at += timedelta(minutes=11)
 
     assert book.rows[1].state == "failed"
-    assert book.rows[1].attempts == 8
+    assert book.rows[1].attempts == 10
     assert [(m.code, m.subject) for m in book.sent if isinstance(m, Alert)] == [("delivery_failed", "chat")]
 
 

@@ -221,6 +221,6 @@ def test_nothing_invisible_is_left_in_a_text(text: str) -> None:
 def test_tries_wait_longer_each_time_and_end() -> None:
     waits = [retry_at(attempt, NOW) for attempt in range(1, ATTEMPTS_MAX)]
     assert waits == sorted(waits, key=lambda at: at or NOW)
-    assert waits[0] == NOW + timedelta(seconds=2)
+    assert waits[0] == NOW + timedelta(seconds=1)
     assert all(at is not None and at - NOW <= timedelta(minutes=10) for at in waits)
     assert retry_at(ATTEMPTS_MAX, NOW) is None

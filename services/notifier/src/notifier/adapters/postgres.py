@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.dialects.postgresql import insert
 
 from notifier.adapters.metrics import ALERTS, DELIVERIES, DELIVERY_DELAY_S
@@ -16,6 +17,8 @@ from sigmax.runtime.database import Database, Unit
 from sigmax.schemas.base import Message
 from sigmax.schemas.control import Alert, StageChanged
 from sigmax.schemas.types import AlertLevel, Scope, Stage
+
+log = structlog.get_logger()
 
 _LEASE = timedelta(seconds=60)
 """Longer than a try may take: after it a delivery whose process died is due again."""
@@ -149,6 +152,7 @@ class PostgresBook:
             await self._mark(delivery, state="failed", last_error=error[:500])
         else:
             await self._mark(delivery, next_attempt_at=next_attempt_at, last_error=error[:500])
+        log.warning("not_delivered", channel=delivery.channel, attempts=delivery.attempts, error=error[:500])
         DELIVERIES.labels(delivery.channel, "failed" if next_attempt_at is None else "retried").inc()
 
     async def _mark(self, delivery: Delivery, **values: Any) -> None:

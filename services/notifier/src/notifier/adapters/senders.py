@@ -61,24 +61,10 @@ class FileSender:
 
     async def send(self, alert: StoredAlert) -> str | None:
         """Append one line; a disk that is full or a folder that is gone is what went wrong."""
-        line = orjson.dumps(
-            {
-                "at": alert.last_at,
-                "level": alert.level.value,
-                "code": alert.code,
-                "subject": alert.subject,
-                "text": alert.text,
-                "values": dict(alert.values),
-                "producer": alert.producer,
-                "occurrences": alert.occurrences,
-                "alert_id": alert.alert_id,
-            },
-            option=orjson.OPT_APPEND_NEWLINE,
-        )
         try:
-            await asyncio.to_thread(self._append, line)
-        except OSError as error:
-            return f"{type(error).__name__}: {error.strerror}"
+            await asyncio.to_thread(self._append, _line(alert))
+        except (OSError, orjson.JSONEncodeError) as error:
+            return f"{type(error).__name__}: {error}"
         return None
 
     def _append(self, line: bytes) -> None:
@@ -137,3 +123,20 @@ class AppriseSender:
             timeout=self._timeout_s,
         )
         return bool(result)
+
+
+def _line(alert: StoredAlert) -> bytes:
+    return orjson.dumps(
+        {
+            "at": alert.last_at,
+            "level": alert.level.value,
+            "code": alert.code,
+            "subject": alert.subject,
+            "text": alert.text,
+            "values": dict(alert.values),
+            "producer": alert.producer,
+            "occurrences": alert.occurrences,
+            "alert_id": str(alert.alert_id),
+        },
+        option=orjson.OPT_APPEND_NEWLINE,
+    )
