@@ -44,8 +44,8 @@ _ORDER_COLUMNS = (
     " cummulative_quote_qty numeric, status text, time timestamptz, update_time timestamptz"
 )
 _TRADE_COLUMNS = (
-    "trade_id bigint, order_id bigint, client_order_id text, account_id text, instrument_id text, symbol text, side text,"
-    " price numeric, qty numeric, quote_qty numeric, commission numeric, commission_asset text, is_maker boolean,"
+    "trade_id bigint, order_id bigint, client_order_id text, account_id text, instrument_id text, symbol text,"
+    " side text, price numeric, qty numeric, quote_qty numeric, commission numeric, commission_asset text, is_maker boolean,"
     " time timestamptz"
 )
 _KLINE_COLUMNS = (

@@ -102,10 +102,10 @@ def _filters(rules: TradingRules) -> list[dict[str, Any]]:
     ]
 
 
-def book_sides(depth: Depth, limit: int) -> tuple[list[list[str]], list[list[str]]]:
+def book_sides(depth: Depth, limit: int) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """Give bids and asks, best first, as price and quantity texts."""
-    bids = [[number(price), number(quantity)] for price, quantity in depth.levels(Side.SELL)]
-    asks = [[number(price), number(quantity)] for price, quantity in depth.levels(Side.BUY)]
+    bids = [(number(price), number(quantity)) for price, quantity in depth.levels(Side.SELL)]
+    asks = [(number(price), number(quantity)) for price, quantity in depth.levels(Side.BUY)]
     return bids[:limit], asks[:limit]
 
 

@@ -235,4 +235,4 @@ class MarketPublisher:
 
 def _levels(depth: Depth) -> tuple[Levels, Levels]:
     bids, asks = market_answers.book_sides(depth, _LEVELS_MAX)
-    return {price: quantity for price, quantity in bids}, {price: quantity for price, quantity in asks}
+    return dict(bids), dict(asks)
