@@ -69,6 +69,7 @@ class Watched:
     answered_at: float | None = None
     probe_at: float = 0.0
     crashes: deque[float] = field(default_factory=deque)
+    is_retired: bool = False
 
     @property
     def pid(self) -> int | None:
@@ -77,7 +78,9 @@ class Watched:
 
     @property
     def health(self) -> str:
-        """Say in a word how it is: `ready`, `starting`, `not ready`, `down`."""
+        """Say in a word how it is: `ready`, `starting`, `not ready`, `down`, `stopped`."""
+        if self.is_retired:
+            return "stopped"
         if self.child is None:
             return "down"
         if self.is_ready:
@@ -128,6 +131,8 @@ class Supervisor:
 
     def _look(self, one: Watched, client: httpx2.AsyncClient) -> None:
         now = time.monotonic()
+        if one.is_retired:
+            return
         if one.child is None:
             if now >= one.next_start_at:
                 self._start(one, now)
@@ -167,6 +172,16 @@ class Supervisor:
         one.restarts += 1
         pause = min(self._restarts.first_pause_s * 2 ** (crashes - 1), self._restarts.pause_max_s)
         one.next_start_at = now + pause
+
+    async def retire(self, name: str) -> None:
+        """Stop one process gracefully and leave it stopped while the others go on."""
+        for one in self.watched:
+            if one.program.name == name:
+                one.is_retired, one.is_ready = True, False
+                if one.child is not None:
+                    one.child.ask_to_stop()
+                    await asyncio.to_thread(one.child.wait_stopped, _STOP_PATIENCE_S)
+                    one.child = None
 
     async def stop(self, order: Sequence[Sequence[str]] = ()) -> None:
         """Stop gracefully, group by group in `order`, then whatever it does not name; by force what does not listen."""

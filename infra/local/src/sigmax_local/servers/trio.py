@@ -204,6 +204,11 @@ class Servers:
                 return f"{child.name} ended with code {child.exit_code}. Last lines ({child.log}):\n{tail(child.log)}"
         return None
 
+    def check(self) -> None:
+        """Raise `ServersError` when a server has ended by itself."""
+        if (failure := self.failed()) is not None:
+            raise ServersError(failure)
+
     def pids(self) -> dict[str, int]:
         """Give the process id of each server."""
         return {child.name: child.pid for child in self._children}

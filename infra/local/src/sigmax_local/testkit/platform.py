@@ -1,5 +1,6 @@
 """The whole stack as processes over a recording: for tests through the whole path, and for measuring."""
 
+import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -105,7 +106,7 @@ async def running_platform(
         "llm-controller": {},
         "paper-venue": {
             "http_port": str(venue_port),
-            "opening_balances": json.dumps({CURRENCY: "100000000"}),
+            "opening_balances": json.dumps({CURRENCY: "1000000"}),
             "admin_enabled": "true",
         },
         "risk-gate": {**account, "start_limits": json.dumps({**_WIDE, **(limits or {})})},
@@ -115,13 +116,17 @@ async def running_platform(
         "collector": {"source": "replay", "replay_file": str(recording), "replay_speed": str(speed)},
     }
     async with AsyncExitStack() as stack:
-        services = {}
-        for service in (name for name in own if name not in without):
-            values = {**own[service], **(settings or {}).get(service, {})}
-            for replica in range(workers if service == "order-worker" else 1):
-                name = service if workers == 1 or service != "order-worker" else f"{service}-{replica}"
-                running = running_service(addresses, service, **values, replica=str(replica))
-                services[name] = await stack.enter_async_context(running)
+        services: dict[str, ServiceProcess] = {}
+
+        async def start(service: str, replica: int = 0) -> None:
+            values = {**own[service], **(settings or {}).get(service, {}), "replica": str(replica)}
+            name = f"{service}-{replica}" if service == "order-worker" and workers > 1 else service
+            services[name] = await stack.enter_async_context(running_service(addresses, service, **values))
+
+        wanted = [name for name in own if name not in {*without, "collector"}]
+        replicas = [(name, replica) for name in wanted for replica in range(workers if name == "order-worker" else 1)]
+        await asyncio.gather(*(start(name, replica) for name, replica in replicas))
+        await start("collector")
         gateway = services.get("api-gateway")
         api = httpx2.AsyncClient(base_url=f"{gateway.url}/api/v1" if gateway else "", trust_env=False, timeout=10)
         yield Platform(addresses, services, await stack.enter_async_context(api))

@@ -1,0 +1,204 @@
+"""Where a stack's prices come from: a live exchange, one's own file, or a recording of real ticks from PyPI."""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+_PROBE_TIMEOUT_S = 2.5
+_LIVE = (
+    ("binance", "https://api.binance.com/api/v3/time", ("BTC/USDT", "ETH/USDT"), "USDT"),
+    ("kraken", "https://api.kraken.com/0/public/Time", ("BTC/USD", "ETH/USD"), "USD"),
+)
+"""Exchange (ccxt's name), a public address that answers quickly, what to watch, and its quote currency."""
+
+_SAMPLE_PACKAGE = "mlfinpy==0.1.2"
+_SAMPLE_SHA256 = "2e0237e0a5f693bb1c7e9758e52ec03033a4d24ecee1162899d8241d7340e3f2"
+_SAMPLE_MEMBER = "mlfinpy/dataset/data/tick_data.csv"
+_SAMPLE_SYMBOL = "ES"
+_CENTRAL = timezone(timedelta(hours=-5))
+"""US Central time in September 2013, when the sample was recorded; the file names no zone."""
+_SAMPLE_SPEED = 120.0
+
+_BARS_PER_S = 4
+"""Bars that strategies see in a second of a demo: enough to watch them trade."""
+_FILE_LASTS_S = 90
+"""A recording of one's own is played so fast that it lasts about so long, when no speed is asked for."""
+_SPEED_MAX = 240.0
+_CAPITAL_USD = 500_000
+_UNITS_PER_USD = {"KRW": "1400", "JPY": "150", "BTC": "0.00001", "ETH": "0.0003"}
+"""Rough worth of a dollar, so that capital and limits fit what an instrument is quoted in."""
+_ORDER_USD_MAX = 10_000
+_POSITION_USD_MAX = 20_000
+
+
+class FeedError(RuntimeError):
+    """There are no prices to trade on. The text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Prices, and the settings that follow from them."""
+
+    name: str
+    """Names the data folder: each feed has books of its own, because currency and history differ."""
+    title: str
+    currency: str
+    collector: Mapping[str, str]
+    timeframe_s: int
+
+    def settings_of(self, service: str) -> dict[str, str]:
+        """Give what this feed means to a service, by name of its settings."""
+        account = {"account_currency": self.currency}
+        if service == "collector":
+            return dict(self.collector)
+        if service == "strategy-engine":
+            return {"seed_timeframe_s": str(self.timeframe_s)}
+        if service == "risk-gate":
+            limits = {
+                "order_notional_max": _in(self.currency, _ORDER_USD_MAX),
+                "position_notional_max": _in(self.currency, _POSITION_USD_MAX),
+            }
+            return {**account, "start_limits": json.dumps(limits)}
+        if service == "order-worker":
+            return account
+        if service == "paper-venue":
+            return {"opening_balances": json.dumps({self.currency: _in(self.currency, _CAPITAL_USD)})}
+        return {}
+
+
+def _in(currency: str, usd: int) -> str:
+    amount = float(usd) * float(_UNITS_PER_USD.get(currency, "1"))
+    return f"{amount:.8f}".rstrip("0").rstrip(".")
+
+
+def timeframe_for(speed: float) -> int:
+    """Give the seconds of a bar of which a demo sees a few per second."""
+    return min(60, max(1, round(speed / _BARS_PER_S)))
+
+
+def live_feed() -> Feed | None:
+    """Give the first exchange that can be reached from here; None when none can."""
+    with httpx2.Client(timeout=_PROBE_TIMEOUT_S) as client:
+        for exchange, address, symbols, currency in _LIVE:
+            try:
+                client.get(address).raise_for_status()
+            except httpx2.HTTPError:
+                continue
+            collector = {"source": "ccxt", "ccxt_exchange": exchange, "symbols": ",".join(symbols)}
+            title = f"live trades of {' and '.join(symbols)} at {exchange}"
+            return Feed(f"live-{exchange}", title, currency, collector, timeframe_s=1)
+    return None
+
+
+def file_feed(path: Path, speed: float | None = None) -> Feed:
+    """Give a replay of one's own trades or bars.
+
+    Raises `FeedError` with the collector's words, which name file, column, and row, when the file cannot be replayed.
+    """
+    found = _survey(path)
+    quotes: list[str] = found["quotes"]
+    if len(quotes) != 1:
+        raise FeedError(f"{path}: the instruments are quoted in {', '.join(quotes)}; one account trades one currency.")
+    span_s = (found["last_ts"] - found["first_ts"]) / 1e9
+    chosen = speed or _default_speed(span_s, found["bar_seconds"])
+    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
+    title = f"{found['rows']:,} recorded {found['kind']} of {', '.join(found['instruments'])} at {chosen:g}x"
+    return Feed(f"file-{digest}", title, quotes[0], _replay(path, chosen), timeframe_for(chosen))
+
+
+def sample_feed(cache: Path, speed: float | None = None) -> Feed:
+    """Give a replay of the 500,000 real E-mini S&P 500 ticks of the package mlfinpy, fetched once.
+
+    Raises `FeedError` when they are not there and PyPI cannot be reached.
+    """
+    path = cache / "sample" / "es_ticks_20130901.csv"
+    if not path.exists():
+        _make_sample(path)
+    chosen = speed or _SAMPLE_SPEED
+    title = f"500,000 recorded trades of the E-mini S&P 500 (September 2013) at {chosen:g}x"
+    return Feed("sample", title, "USD", _replay(path, chosen), timeframe_for(chosen))
+
+
+def cache_folder() -> Path:
+    """Give the one folder outside the clone that is written to."""
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(home) / "sigmax"
+
+
+def _replay(path: Path, speed: float) -> dict[str, str]:
+    return {
+        "source": "replay",
+        "replay_file": str(path.resolve()),
+        "replay_speed": f"{speed:g}",
+        "replay_loop": "true",
+    }
+
+
+def _default_speed(span_s: float, bar_seconds: int | None) -> float:
+    if bar_seconds is not None:
+        return float(min(_SPEED_MAX, max(1, bar_seconds * _BARS_PER_S)))
+    return float(min(_SPEED_MAX, max(1.0, round(span_s / _FILE_LASTS_S, 1))))
+
+
+def _survey(path: Path) -> dict[str, Any]:
+    command = [sys.executable, "-m", "collector.check", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise FeedError(done.stderr.strip() or f"{path} cannot be replayed")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def _make_sample(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    wheel = _download_sample(path.parent)
+    partial = path.with_suffix(".partial")
+    with zipfile.ZipFile(wheel) as package, package.open(_SAMPLE_MEMBER) as member:
+        rows = csv.DictReader(io.TextIOWrapper(member, encoding="ascii"))
+        with partial.open("w", encoding="ascii", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(("ts", "symbol", "price", "qty", "side"))
+            writer.writerows(sample_rows(rows))
+    partial.replace(path)
+    wheel.unlink()
+
+
+def sample_rows(rows: Iterable[dict[str, str]]) -> Iterator[tuple[int, str, str, str, str]]:
+    """Turn the sample's rows (time in US Central, no side) into those of a recording (nanoseconds since 1970, UTC)."""
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    for row in rows:
+        at = datetime.fromisoformat(row["DateTime"]).replace(tzinfo=_CENTRAL)
+        nanoseconds = (at - epoch) // timedelta(microseconds=1) * 1000
+        yield nanoseconds, _SAMPLE_SYMBOL, row["Price"], row["Volume"], ""
+
+
+def _download_sample(folder: Path) -> Path:
+    # The package is read, never installed: pip checks that it is the one we know.
+    requirement = folder / "requirement.txt"
+    requirement.write_text(f"{_SAMPLE_PACKAGE} --hash=sha256:{_SAMPLE_SHA256}\n", encoding="ascii")
+    command = [
+        *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes", "--no-cache-dir"),
+        *("--disable-pip-version-check", "--dest", str(folder), "-r", str(requirement)),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    requirement.unlink()
+    wheel = next(folder.glob("mlfinpy-*.whl"), None)
+    if done.returncode != 0 or wheel is None:
+        reason = (done.stderr.strip().splitlines() or ["pip gave no file"])[-1]
+        raise FeedError(
+            "No exchange can be reached from here, and the recorded sample could not be fetched from PyPI "
+            f"({_SAMPLE_PACKAGE}): {reason}\nReplay a file of your own instead: make demo DATA=trades.parquet"
+        )
+    return wheel
