@@ -28,13 +28,14 @@ WORKING = "SELECT count(*) FROM order_worker.orders WHERE submission IN ('ready'
 
 
 def trades(path: Path, price_by_second: Sequence[float]) -> Path:
-    """Write 20 trades for each second of market time, all at that second's price."""
+    """Write 20 trades for each second of market time, around that second's price."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["ts", "symbol", "price", "qty", "side"])
         for number in range(len(price_by_second) * TICKS_PER_S):
             ts = START_NS + number * (1_000_000_000 // TICKS_PER_S)
-            price = price_by_second[number // TICKS_PER_S]
+            # A cent of movement, which also tells the collector the tick size.
+            price = price_by_second[number // TICKS_PER_S] + 0.01 * (number % 3)
             writer.writerow([ts, "BTCUSDT", f"{price:.2f}", "50", "buy" if number % 2 else "sell"])
     return path
 
