@@ -6,11 +6,9 @@ from functools import partial
 from typing import cast
 
 from collector.adapters import metrics
-from collector.adapters.ccxt_source import CcxtSource
 from collector.adapters.postgres import PostgresStore
 from collector.adapters.recorder import Recorder
 from collector.adapters.redis_market import RedisMarket
-from collector.adapters.replay_source import ReplaySource
 from collector.handlers import Collector
 from collector.ports import SourcePort
 from collector.settings import Settings
@@ -58,8 +56,13 @@ async def wire(service: Service) -> AsyncIterator[None]:
 
 
 def _source(settings: Settings, clock: ClockPort) -> SourcePort:
+    # Imported when chosen: ccxt and polars weigh 100 MB and a second of start each.
     if settings.replay_file is not None and settings.source == "replay":
+        from collector.adapters.replay_source import ReplaySource
+
         return ReplaySource(settings.replay_file, speed=settings.replay_speed, loop=settings.replay_loop, clock=clock)
+    from collector.adapters.ccxt_source import CcxtSource
+
     return CcxtSource(
         settings.ccxt_exchange,
         settings.symbols,

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from collector.domain.bars import BarCleaner, MinuteBars, MinuteVolume, trades_of
-from collector.domain.feed import RawBar, Reason
 from hypothesis import given
 from hypothesis import strategies as st
+
+from collector.domain.bars import LOT, BarCleaner, MinuteBars, MinuteVolume, trades_of
+from collector.domain.feed import RawBar, Reason
 
 DATA = Path(__file__).parents[5] / "shared" / "data"
 SECOND = 1_000_000_000
@@ -15,8 +16,10 @@ MINUTE = 60 * SECOND
 START = 1_700_000_000 * SECOND // MINUTE * MINUTE
 
 
-def a_bar(minute: int = 0, open_: int = 100, high: int = 101, low: int = 99, close: int = 100, volume: int = 8) -> RawBar:
-    return RawBar(0, 60, START + minute * MINUTE, open_, high, low, close, volume)
+def a_bar(
+    minute: int = 0, open_: int = 100, high: int = 101, low: int = 99, close: int = 100, volume: int = 8
+) -> RawBar:
+    return RawBar(0, 60, START + minute * MINUTE, open_, high, low, close, volume * LOT)
 
 
 def test_a_bar_closes_on_the_first_trade_of_the_next_minute() -> None:
@@ -93,7 +96,7 @@ def test_the_minute_volume_forgets_after_a_minute() -> None:
 def test_the_trades_of_a_bar_make_the_bar_again(low: int, up: int, body: int, drift: int, volume: int) -> None:
     open_ = low + min(body, up)
     close = max(low, min(low + up, open_ + drift))
-    bar = RawBar(0, 60, START, open_, low + up, low, close, volume)
+    bar = RawBar(0, 60, START, open_, low + up, low, close, volume * LOT)
     bars, trades = MinuteBars(), trades_of(bar)
 
     for ts_ns, price, quantity in trades:
@@ -102,7 +105,7 @@ def test_the_trades_of_a_bar_make_the_bar_again(low: int, up: int, body: int, dr
 
     assert made is not None
     assert (made.open, made.high, made.low, made.close) == (bar.open, bar.high, bar.low, bar.close)
-    assert made.volume == volume * 100
+    assert made.volume == volume * LOT
     assert all(quantity > 0 for _, _, quantity in trades)
     assert [ts_ns for ts_ns, _, _ in trades] == [START + i * 15 * SECOND for i in range(4)]
 

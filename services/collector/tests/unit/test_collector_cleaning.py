@@ -6,10 +6,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from collector.domain.cleaning import CleaningLimits, IdRun, TickCleaner
-from collector.domain.feed import Reason
 from hypothesis import given
 from hypothesis import strategies as st
+
+from collector.domain.cleaning import CleaningLimits, IdRun, TickCleaner
+from collector.domain.feed import Reason
 
 DATA = Path(__file__).parents[5] / "shared" / "data"
 SECOND = 1_000_000_000

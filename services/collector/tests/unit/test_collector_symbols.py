@@ -3,11 +3,12 @@
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from collector.domain.scaling import exponent_of, scaled, unscaled
 from collector.domain.steps import Grid, lot_size, notional_min, price_age_max_s, tick_size
 from collector.domain.symbols import Symbol, parse_symbol
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,7 @@ def test_a_symbol_is_taken_apart(text: str, parsed: Symbol) -> None:
 
 @pytest.mark.parametrize("text", ["", " ", "A B", "BTC@x", "/USDT", "BTC/", "X" * 25, "BTC\tUSD", "비트코인"])
 def test_what_makes_no_instrument_id_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="symbol|quote"):
+    with pytest.raises(ValueError, match=r"symbol|quote"):
         parse_symbol(text)
 
 
@@ -81,7 +82,13 @@ def test_only_recorded_crypto_markets_have_a_smallest_order_worth() -> None:
 
 @pytest.mark.parametrize(
     ("asset_class", "bar_seconds", "speed", "age_s"),
-    [("crypto", None, 1, 2), ("future", None, 1, 5), ("crypto", 60, 1, 30), ("crypto", 60, 60, 2), ("crypto", 60, 0, 2)],
+    [
+        ("crypto", None, 1, 2),
+        ("future", None, 1, 5),
+        ("crypto", 60, 1, 30),
+        ("crypto", 60, 60, 2),
+        ("crypto", 60, 0, 2),
+    ],
 )
 def test_a_price_of_bars_may_stand_two_quarters_of_a_bar(
     asset_class: str, bar_seconds: int | None, speed: float, age_s: float

@@ -24,6 +24,8 @@ _TRADES_LIMIT = 1000
 """Trades that ccxt keeps between two reads; it keeps them for ever, so no more than needed."""
 _WAITING_MAX = 200_000
 """Trades told and not taken yet, while Redis is away. Beyond it the newest are dropped and the gap is marked."""
+_CONNECTING_MAX_S = 12.0
+"""ccxt gives up connecting after 10 s: a watch that has neither told nor failed for longer is a quiet market."""
 _STEP_DEFAULT = Decimal("0.00000001")
 _FINER = 2
 """Digits kept beyond the market's steps: venues change their steps while we listen."""
@@ -66,6 +68,7 @@ class CcxtSource:
         self._last_ns: list[int] = []
         self._heard_s = 0.0
         self._faults: dict[int, str] = {}
+        self._asked_s: dict[int, float] = {}
         self._lost_at: dict[int, int] = {}
 
     async def open(self) -> list[Listing]:
@@ -79,7 +82,7 @@ class CcxtSource:
             try:
                 await self._exchange.load_markets()
                 break
-            except (ccxt.NetworkError, ccxt.ExchangeError) as error:
+            except ccxt.BaseError as error:
                 self._faults = dict.fromkeys(range(len(self._symbols)), _told(error))
                 log.warning("markets_not_loaded", exchange=self._name, error=_told(error))
                 await self._exchange.close()
@@ -88,6 +91,7 @@ class CcxtSource:
         self._listings = [self._listing(symbol) for symbol in self._symbols]
         self._last_ns = [0] * len(self._listings)
         self._faults = dict.fromkeys(range(len(self._listings)), "connecting")
+        self._lost_at.clear()
         self._heard_s = asyncio.get_running_loop().time()
         self._tasks = [asyncio.create_task(self._watch(lane)) for lane in range(len(self._listings))]
         self._tasks.append(asyncio.create_task(self._listen_for_silence()))
@@ -109,8 +113,14 @@ class CcxtSource:
         """Say which symbols are not heard, and why."""
         if not self._faults:
             return None
-        lane, fault = next(iter(self._faults.items()))
-        return f"{len(self._faults)} of {len(self._symbols)} symbols, first {self._symbols[lane]}: {fault}"
+        patience_s = asyncio.get_running_loop().time() - _CONNECTING_MAX_S
+        faults = [
+            (lane, text) for lane, text in self._faults.items() if self._asked_s.get(lane, patience_s) >= patience_s
+        ]
+        if not faults:
+            return None
+        lane, text = faults[0]
+        return f"{len(faults)} of {len(self._symbols)} symbols, first {self._symbols[lane]}: {text}"
 
     async def close(self) -> None:
         """Stop watching and close the connections."""
@@ -170,19 +180,31 @@ class CcxtSource:
     async def _watch(self, lane: int) -> None:
         symbol, attempt = self._symbols[lane], 0
         while True:
+            self._asked_s[lane] = asyncio.get_running_loop().time()
             try:
                 trades = await self._exchange.watch_trades(symbol)
-            except Exception as error:  # ccxt raises anything on a broken connection; a feed that ends is worse
-                if lane not in self._faults:
-                    log.warning("feed_interrupted", symbol=symbol, error=_told(error))
-                self._faults[lane] = _told(error)
-                if self._last_ns[lane]:
-                    self._lost_at.setdefault(lane, self._last_ns[lane])
-                await asyncio.sleep(self._pause_s(attempt))
-                attempt += 1
+            except asyncio.CancelledError:
+                # ccxt cancels what waits when it closes a connection: only our own end ends the watch.
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                error = "the connection was closed"
+            except Exception as fault:  # ccxt raises anything on a broken connection; a feed that ends is worse
+                error = _told(fault)
             else:
                 attempt = 0
                 self._take(lane, trades)
+                continue
+            self._lose(lane, error)
+            await asyncio.sleep(self._pause_s(attempt))
+            attempt += 1
+
+    def _lose(self, lane: int, error: str) -> None:
+        if lane not in self._faults:
+            log.warning("feed_interrupted", symbol=self._symbols[lane], error=error)
+        self._faults[lane] = error
+        if self._last_ns[lane]:
+            self._lost_at.setdefault(lane, self._last_ns[lane])
 
     def _take(self, lane: int, told: Sequence[dict[str, Any]]) -> None:
         self._heard_s = asyncio.get_running_loop().time()
@@ -191,14 +213,15 @@ class CcxtSource:
             self._lost_at.setdefault(lane, self._last_ns[lane])
             return
         listing = self._listings[lane]
-        trades = Trades(self._clock.now_ns(), trade_ids=[])
+        ids: list[int | str | None] = []
+        trades = Trades(self._clock.now_ns(), trade_ids=ids)
         for trade in told:
             trades.lanes.append(lane)
             trades.ts_ns.append(int(trade["timestamp"] or 0) * _MILLISECOND_NS)
             trades.prices.append(scaled(trade["price"], listing.price_exponent))
             trades.quantities.append(scaled(trade["amount"], listing.quantity_exponent))
             trades.sides.append({"buy": 1, "sell": -1}.get(trade["side"], 0))
-            (trades.trade_ids or []).append(_id(trade["id"]))
+            ids.append(_id(trade["id"]))
         if not trades.lanes:
             return
         lost_ns = self._lost_at.pop(lane, None)
@@ -218,9 +241,7 @@ class CcxtSource:
                 log.warning("feed_silent", exchange=self._name, seconds=round(loop.time() - self._heard_s))
                 self._heard_s = loop.time()
                 for client in list(self._exchange.clients.values()):
-                    await client.close()
-                    client.reject(ccxt.NetworkError(f"nothing came for {self._silence_max_s:.0f} s"))
-                self._exchange.clients.clear()
+                    client.on_error(ccxt.NetworkError(f"nothing came for {self._silence_max_s:.0f} s"))
 
     def _pause_s(self, attempt: int) -> float:
         """Give the pause before the next try, spread so that many do not come back at once."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from collector.adapters.recording_file import BAR_COLUMNS
 from collector.adapters.recording_survey import Survey
-from collector.domain.bars import BarCleaner, trades_of
+from collector.domain.bars import LOT, BarCleaner, trades_of
 from collector.domain.feed import Anomaly, Gap, RawBar
 
 _ROWS = 50_000
@@ -139,12 +139,10 @@ def _bar_blocks(survey: Survey, shift_ns: int) -> Iterator[Block]:
 def _raw_bars(survey: Survey, frame: pl.DataFrame, timeframe_s: int, shift_ns: int) -> list[RawBar]:
     lane_of = {market.symbol: lane for lane, market in enumerate(survey.markets)}
     prices = np.array([10.0**market.prices.digits for market in survey.markets])
-    amounts = np.array([10.0**market.amounts.digits for market in survey.markets])
+    lots = np.array([10.0**market.amounts.digits for market in survey.markets])
     lanes = frame["symbol"].replace_strict(lane_of, return_dtype=pl.Int64).to_numpy()
-    columns = [
-        (_whole(frame[column].to_numpy(), (amounts if column == "volume" else prices)[lanes])).tolist()
-        for column in BAR_COLUMNS[2:]
-    ]
+    columns = [_whole(frame[column].to_numpy(), prices[lanes]).tolist() for column in BAR_COLUMNS[2:-1]]
+    columns.append((_whole(frame["volume"].to_numpy(), lots[lanes]) * LOT).tolist())
     times = (frame["ts"].to_numpy() + shift_ns).tolist()
     return [
         RawBar(lane, timeframe_s, ts_ns, *numbers)

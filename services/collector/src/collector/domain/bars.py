@@ -7,6 +7,8 @@ import msgspec
 from collector.domain.feed import RawBar, Reason
 
 MINUTE_S = 60
+LOT = 100
+"""A recorded bar counts its volume in hundredths of a lot, so that a quarter of any volume is a whole number."""
 _SECOND_NS = 1_000_000_000
 _MINUTE_NS = MINUTE_S * _SECOND_NS
 
@@ -145,16 +147,15 @@ class BarCleaner:
 def trades_of(bar: RawBar) -> list[tuple[int, int, int]]:
     """Make four trades of a bar: open, then low and high in the order of its direction, then close.
 
-    Gives market time, price, and quantity in hundredths of the bar's volume unit, a quarter of a bar apart. Quantities
-    are whole lots where the volume has four of them, what remains goes to the close; they sum to the volume exactly. A
-    bar without volume had no trade.
+    Gives market time, price, and quantity, a quarter of a bar apart. Quantities are whole lots where the volume has
+    four of them, what remains goes to the close; they sum to the volume exactly. A bar without volume had no trade.
     """
     if bar.volume == 0:
         return []
     path = (
         (bar.open, bar.low, bar.high, bar.close) if bar.close >= bar.open else (bar.open, bar.high, bar.low, bar.close)
     )
-    part = bar.volume // 4 * 100 or bar.volume * 25
-    quantities = (part, part, part, bar.volume * 100 - 3 * part)
+    part = bar.volume // (4 * LOT) * LOT or bar.volume // 4
+    quantities = (part, part, part, bar.volume - 3 * part)
     step_ns = bar.timeframe_s * _SECOND_NS // 4
     return [(bar.open_ns + i * step_ns, path[i], quantities[i]) for i in range(4)]

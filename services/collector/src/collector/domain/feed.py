@@ -63,6 +63,7 @@ class RawBar:
     low: int
     close: int
     volume: int
+    """Hundredths of a lot."""
 
 
 @dataclass(frozen=True, slots=True)
