@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from pydantic import Field, SecretStr, field_validator
 
+from api_gateway.domain.passwords import weakness
 from sigmax.runtime.settings import ServiceSettings
 
 _KEY_BYTES_MIN = 32
@@ -46,3 +47,11 @@ class Settings(ServiceSettings):
         if len(key.get_secret_value().encode()) < _KEY_BYTES_MIN:
             raise ValueError(f"the key has at least {_KEY_BYTES_MIN} bytes: make one with `openssl rand -hex 32`")
         return key
+
+    @field_validator("first_admin_password")
+    @classmethod
+    def _password_is_strong(cls, password: SecretStr | None) -> SecretStr | None:
+        wrong = weakness(password.get_secret_value(), login="admin") if password else None
+        if wrong:
+            raise ValueError(wrong)
+        return password

@@ -19,7 +19,7 @@ _ALERTS = Listing(
     " coalesce(k.acknowledged_at, a.acknowledged_at) AS acknowledged_at,"
     " coalesce(k.acknowledged_by, a.acknowledged_by) AS acknowledged_by",
     "notifier.alerts a LEFT JOIN acknowledgements k USING (alert_id)",
-    "last_at",
+    "first_at",
     "alert_id",
     "uuid",
 )
@@ -57,7 +57,7 @@ class PlatformBooks:
         """Give alerts, newest first, with our acknowledgements."""
         conditions = Conditions()
         conditions.equal(level=filters.level, code=filters.code)
-        conditions.between("last_at", filters.since, filters.until)
+        conditions.between("first_at", filters.since, filters.until)
         if filters.is_acknowledged is not None:
             conditions.add(
                 f"coalesce(k.acknowledged_at, a.acknowledged_at) IS {'NOT ' if filters.is_acknowledged else ''}NULL"

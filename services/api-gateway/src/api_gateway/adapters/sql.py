@@ -73,18 +73,25 @@ async def page_of(
     session: AsyncSession, listing: Listing, conditions: Conditions, request: PageRequest, view: Callable[[Row], V]
 ) -> Page[V]:
     """Give one page, newest first. Raises `Problem` for a cursor of another list."""
+    is_serial = listing.id_type == "bigint"
     if request.after is not None:
-        conditions.add(
-            f"({listing.time}, {listing.row_id}) < (:after_at, CAST(:after_id AS {listing.id_type}))",
-            after_at=request.after.at,
-            after_id=_typed(request.after.row_id, listing.id_type),
-        )
+        after_id = _typed(request.after.row_id, listing.id_type)
+        if is_serial:
+            conditions.add(f"{listing.row_id} < :after_id", after_id=after_id)
+        else:
+            conditions.add(
+                f"({listing.time}, {listing.row_id}) < (:after_at, CAST(:after_id AS {listing.id_type}))",
+                after_at=request.after.at,
+                after_id=after_id,
+            )
+    # A serial id rises with time and is the primary key: ordering by it alone reads no more rows than it shows.
+    order = f"{listing.row_id} DESC" if is_serial else f"{listing.time} DESC, {listing.row_id} DESC"
     # Every name in the text is a constant of this package; callers' values travel as parameters alone.
     found = await rows(
         session,
         f"SELECT {listing.columns}, {listing.time} AS page_at, {listing.row_id} AS page_id"  # noqa: S608
         f" FROM {listing.source}{conditions.clause}"
-        f" ORDER BY {listing.time} DESC, {listing.row_id} DESC LIMIT :page_rows",
+        f" ORDER BY {order} LIMIT :page_rows",
         {**conditions.values, "page_rows": request.limit + 1},
     )
     shown = found[: request.limit]

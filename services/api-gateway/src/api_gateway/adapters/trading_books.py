@@ -58,11 +58,17 @@ _RECONCILIATIONS = Listing(
 _POSITIONS = (
     "SELECT account_id, instrument_id, quantity, average_price, realized_pnl, updated_at FROM order_worker.positions"
 )
+# A checkpoint sums up the settled entries below it: what an account holds is found without reading its whole past.
 _BALANCES = (
-    "SELECT account_id, ledger_account, asset, sum(amount) AS amount,"
-    " coalesce(sum(amount) FILTER (WHERE settles_at IS NULL OR settles_at <= now()), 0) AS settled"
-    " FROM order_worker.ledger_entries WHERE ledger_account IN ('cash', 'holding')"
-    " GROUP BY account_id, ledger_account, asset"
+    "SELECT a.account_id, e.ledger_account, e.asset, sum(e.amount) AS amount,"
+    " coalesce(sum(e.amount) FILTER (WHERE e.settles_at <= now()), 0) AS settled"
+    " FROM risk_gate.accounts a CROSS JOIN LATERAL ("
+    " SELECT ledger_account, asset, amount, now() AS settles_at FROM order_worker.ledger_checkpoints c"
+    " WHERE c.account_id = a.account_id"
+    " UNION ALL SELECT ledger_account, asset, amount, settles_at FROM order_worker.ledger_entries l"
+    " WHERE l.account_id = a.account_id AND l.entry_id > coalesce("
+    "(SELECT max(up_to_entry_id) FROM order_worker.ledger_checkpoints c WHERE c.account_id = a.account_id), 0)) e"
+    " WHERE e.ledger_account IN ('cash', 'holding') GROUP BY a.account_id, e.ledger_account, e.asset"
 )
 _LAST_RECONCILED = (
     "SELECT DISTINCT ON (account_id) account_id, passed, created_at FROM order_worker.reconciliations"

@@ -58,12 +58,12 @@ class Edge:
         try:
             await self._serve(scope, receive, answer, gateway.limits.body_bytes_max)
         except _UNAVAILABLE as error:
-            log.warning("part_unreachable", path_pattern=_pattern(scope), error=str(error))
+            log.warning("part_unreachable", operation=_operation(scope), error=str(error))
             await _refuse(Problem(ProblemKind.UNAVAILABLE, retry_after_s=_AWAY_S), scope, receive, answer)
         except Exception:
-            log.exception("request_failed", path_pattern=_pattern(scope))
+            log.exception("request_failed", operation=_operation(scope))
             await _refuse(Problem(ProblemKind.INTERNAL), scope, receive, answer)
-        gateway.counters.request(_pattern(scope), scope["method"], answer.status, time.perf_counter() - started)
+        gateway.counters.request(_operation(scope), scope["method"], answer.status, time.perf_counter() - started)
 
     async def _serve(self, scope: Scope, receive: Receive, answer: "_Answer", body_bytes_max: int) -> None:
         headers = Headers(scope=scope)
@@ -125,6 +125,6 @@ def _counted(receive: Receive, body_bytes_max: int) -> Receive:
     return counting
 
 
-def _pattern(scope: Scope) -> str:
-    """Name the route by its pattern: a path would make as many series as there are ids."""
-    return getattr(scope.get("route"), "path", "unmatched")
+def _operation(scope: Scope) -> str:
+    """Name the route by its operation: a path would make as many series as there are ids."""
+    return getattr(scope.get("route"), "name", None) or "unmatched"

@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
 from api_gateway.domain.rights import PUBLIC, ROUTES
@@ -51,8 +52,13 @@ def create_http() -> FastAPI:
     install_problems(app)
     app.add_middleware(Edge)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
-    app.mount("/", StaticFiles(directory=_DASHBOARD, html=True), name="dashboard")
+    app.add_api_route("/", _page, include_in_schema=False)
+    app.mount("/assets", StaticFiles(directory=_DASHBOARD), name="assets")
     return app
+
+
+async def _page() -> FileResponse:
+    return FileResponse(_DASHBOARD / "index.html", media_type="text/html")
 
 
 def operations(app: FastAPI) -> set[str]:

@@ -1,0 +1,411 @@
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid5
+
+import aio_pika
+import pytest
+import redis.asyncio
+
+from sigmax.schemas.base import NAMESPACE
+from sigmax.schemas.control import Command, CommandName
+from sigmax.schemas.market import LATEST, Quote, nanoseconds
+from sigmax.schemas.topology import queue_of
+
+pytestmark = pytest.mark.integration
+
+T0 = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+BTC = "BTC/USDT@binance"
+SIGNAL = uuid5(NAMESPACE, "signal")
+CHAIN = uuid5(NAMESPACE, "chain")
+REQUEST = uuid5(NAMESPACE, "request")
+TAPE = uuid5(NAMESPACE, "tape")
+KEY = {"Idempotency-Key": "key-00001"}
+
+
+def _ms(count: int) -> datetime:
+    return T0 + timedelta(milliseconds=count)
+
+
+async def seed_chain(live: Any) -> None:
+    """Put one whole chain, from a signal to a position, into the tables of its owners."""
+    await live.insert(
+        "strategy_engine.strategies",
+        strategy_id="ema",
+        kind="ema_cross",
+        version=3,
+        status="active",
+        account_id="paper",
+        timeframe_s=60,
+        instruments=[BTC],
+        params={"fast": 10, "slow": 30},
+        asks_judgement=True,
+    )
+    await live.insert(
+        "strategy_engine.signals",
+        signal_id=SIGNAL,
+        correlation_id=CHAIN,
+        strategy_id="ema",
+        strategy_version=3,
+        account_id="paper",
+        instrument_id=BTC,
+        action="buy",
+        strength=Decimal("0.8"),
+        reference_price=Decimal(100),
+        reason="fast crossed slow",
+        snapshot_id=SIGNAL,
+        features={"ema_fast": "101.5"},
+        market_time=T0 - timedelta(days=400),
+        tick_received_at=T0,
+        valid_until=_ms(60_000),
+        asks_judgement=True,
+        created_at=_ms(2),
+    )
+    await live.insert(
+        "llm_controller.decisions",
+        decision_id=uuid5(NAMESPACE, "decision"),
+        request_id=REQUEST,
+        signal_id=SIGNAL,
+        correlation_id=CHAIN,
+        strategy_id="ema",
+        instrument_id=BTC,
+        policy="single",
+        verdict="approve",
+        size_factor=Decimal(1),
+        confidence=Decimal("0.7"),
+        reasons=["the trend holds"],
+        answers=[],
+        cost_usd=Decimal("0.002"),
+        latency_ms=Decimal(800),
+        tape_id=TAPE,
+        created_at=_ms(800),
+    )
+    await live.insert(
+        "llm_controller.calls",
+        tape_id=TAPE,
+        request_id=REQUEST,
+        endpoint="http://models",
+        model="small",
+        prompt=[{"role": "user", "content": "What of it?"}],
+        parameters={"temperature": 0},
+        reply="approve",
+        latency_ms=Decimal(790),
+        cost_usd=Decimal("0.002"),
+        created_at=_ms(795),
+    )
+    await _seed_order(live)
+
+
+async def _seed_order(live: Any) -> None:
+    await live.insert(
+        "risk_gate.accounts", account_id="paper", venue="paper", mode="paper", currency="USDT", created_at=T0
+    )
+    check = {"control": 6, "code": "notional_exceeds_max", "passed": True, "seen": "50", "limit": "1000"}
+    await live.insert(
+        "risk_gate.verdicts",
+        verdict_id=uuid5(NAMESPACE, "verdict"),
+        signal_id=SIGNAL,
+        correlation_id=CHAIN,
+        account_id="paper",
+        strategy_id="ema",
+        instrument_id=BTC,
+        action="buy",
+        outcome="approved",
+        client_order_id="sx1",
+        text="",
+        checks=[check],
+        approved={"quantity": "0.5", "signature": "secret"},
+        created_at=_ms(810),
+    )
+    await live.insert(
+        "order_worker.orders",
+        client_order_id="sx1",
+        signal_id=SIGNAL,
+        correlation_id=CHAIN,
+        account_id="paper",
+        venue="paper",
+        mode="paper",
+        strategy_id="ema",
+        instrument_id=BTC,
+        symbol="BTCUSDT",
+        side="buy",
+        order_type="limit",
+        time_in_force="gtc",
+        quantity=Decimal("0.5"),
+        limit_price=Decimal(100),
+        reduce_only=False,
+        valid_until=_ms(60_000),
+        approved={},
+        approved_at=_ms(810),
+        tick_received_at=T0,
+        status="partially_filled",
+        submission="acked",
+        sequence=2,
+        fence=1,
+        attempts=1,
+        cancel_wanted=False,
+        venue_status="",
+        venue_filled_quantity=Decimal("0.3"),
+        filled_quantity=Decimal("0.3"),
+        reason="",
+        sent_at=_ms(820),
+        looks=0,
+        absences=0,
+        created_at=_ms(811),
+        updated_at=_ms(830),
+    )
+    for number, quantity in ((1, "0.1"), (2, "0.2")):
+        await live.insert(
+            "order_worker.fills",
+            venue="paper",
+            account_id="paper",
+            execution_id=f"e{number}",
+            client_order_id="sx1",
+            venue_order_id="7",
+            signal_id=SIGNAL,
+            strategy_id="ema",
+            instrument_id=BTC,
+            side="buy",
+            price=Decimal(100),
+            quantity=Decimal(quantity),
+            fee=Decimal("0.001"),
+            fee_currency="BTC",
+            liquidity="taker",
+            executed_at=_ms(825),
+            source="stream",
+            recorded_at=_ms(830),
+        )
+    entries = (("cash", "USDT", "1000", None), ("cash", "USDT", "-30", "e1"), ("holding", "BTC", "0.3", "e1"))
+    for ledger_account, asset, amount, execution_id in entries:
+        await live.insert(
+            "order_worker.ledger_entries",
+            transaction_id=CHAIN,
+            account_id="paper",
+            ledger_account=ledger_account,
+            asset=asset,
+            amount=Decimal(amount),
+            settles_at=T0,
+            reason="trade",
+            execution_id=execution_id,
+            created_at=_ms(830),
+        )
+    await live.insert(
+        "order_worker.positions",
+        account_id="paper",
+        instrument_id=BTC,
+        quantity=Decimal("0.298"),
+        average_price=Decimal(100),
+        realized_pnl=Decimal(0),
+        last_executed_at=_ms(825),
+        last_execution_id="e2",
+        updated_at=_ms(830),
+    )
+
+
+async def set_price(live: Any, last: str) -> None:
+    """Write a quote as collector does."""
+    client = redis.asyncio.Redis.from_url(live.servers.redis_url_as("collector"))
+    quote = Quote(BTC, Decimal(last), None, None, nanoseconds(T0), nanoseconds(T0), Decimal(1))
+    await client.hset(LATEST, BTC, quote.encode())
+    await client.aclose()
+
+
+async def test_why_shows_the_whole_chain_of_a_fill_and_no_signature(live: Any) -> None:
+    await seed_chain(live)
+    viewer = await live.user("viewer")
+    why = (await viewer.get("/api/v1/why/e1")).raise_for_status().json()
+
+    assert why["signal"]["features"] == {"ema_fast": "101.5"}
+    assert why["decision"]["verdict"] == "approve"
+    assert why["calls"][0]["prompt"][0]["content"] == "What of it?"
+    assert why["calls"][0]["reply"] == "approve"
+    assert why["verdict"]["checks"][0]["seen"] == "50"
+    assert why["order"]["client_order_id"] == "sx1"
+    assert {entry["execution_id"] for entry in why["ledger"]} == {"e1"}
+    assert Decimal(why["tick_to_send_ms"]) == 820
+    assert why["tick_received_at"] != why["market_time"]
+    assert Decimal(why["position_after"]) == Decimal("0.099")
+    assert Decimal(why["position_now"]["quantity"]) == Decimal("0.298")
+    assert "secret" not in json.dumps(why)
+    assert (await viewer.get("/api/v1/why/nothing")).status_code == 404
+
+
+async def test_accounts_and_positions_are_valued_at_the_newest_price(live: Any) -> None:
+    await seed_chain(live)
+    viewer = await live.user("viewer")
+    before = (await viewer.get("/api/v1/accounts")).json()[0]
+    assert (before["equity"], before["unpriced"]) == (None, [BTC])
+
+    await set_price(live, "110")
+    account = (await viewer.get("/api/v1/accounts")).json()[0]
+    assert Decimal(account["cash"]["USDT"]) == 970
+    assert Decimal(account["equity"]) == Decimal(970) + Decimal("0.298") * 110
+    position = (await viewer.get("/api/v1/positions?is_open=true")).json()[0]
+    assert Decimal(position["unrealized_pnl"]) == Decimal("2.98")
+    assert (await viewer.get("/api/v1/market/latest")).json()[0]["last"] == "110"
+
+
+async def test_cash_is_the_checkpoint_and_what_came_after_it(live: Any) -> None:
+    await seed_chain(live)
+    up_to = (await live.rows("SELECT max(entry_id) FROM order_worker.ledger_entries"))[0][0]
+    await live.insert(
+        "order_worker.ledger_checkpoints",
+        account_id="paper",
+        ledger_account="cash",
+        asset="USDT",
+        amount=Decimal(970),
+        up_to_entry_id=up_to,
+    )
+    account = (await (await live.user("viewer")).get("/api/v1/accounts")).json()[0]
+    assert Decimal(account["cash"]["USDT"]) == 970
+
+
+async def test_every_list_of_every_service_can_be_read(live: Any) -> None:
+    await seed_chain(live)
+    await live.insert(
+        "collector.bars", instrument_id=BTC, timeframe_s=60, open_at=T0, open=Decimal(1), high=Decimal(2),
+        low=Decimal(1), close=Decimal(2), volume=Decimal(3), trades=4,
+    )  # fmt: skip
+    await live.insert(
+        "risk_gate.stages", scope="global", scope_id="global", stage="normal", version=1, reason="",
+        changed_by="start", changed_at=T0,
+    )  # fmt: skip
+    await live.insert(
+        "risk_gate.limits", account_id="paper", version=1, values={"notional_max": "1000"}, changed_by="start"
+    )
+    await live.insert("order_worker.reconciliations", account_id="paper", passed=True, differences=[], created_at=T0)
+    viewer = await live.user("viewer")
+    lists = (
+        "orders?is_open=true&status=partially_filled", "orders?is_open=false", "fills?client_order_id=sx1", "ledger",
+        "reconciliations", "signals?account_id=paper", "decisions?verdict=approve", "verdicts?outcome=approved",
+        "alerts?is_acknowledged=false", "commands", f"market/bars?instrument_id={BTC}", "strategies", "risk/stages",
+        "risk/limits", "jobs", "accounts", "positions", "system/health", "market/latest",
+    )  # fmt: skip
+    empty = {"orders?is_open=false", "alerts?is_acknowledged=false", "commands", "market/latest"}
+    for path in lists:
+        answer = await viewer.get(f"/api/v1/{path}")
+        assert answer.status_code == 200, (path, answer.text)
+        body = answer.json()
+        found = body.get("items", body.get("services")) if isinstance(body, dict) else body
+        assert bool(found) is (path not in empty), path
+
+
+async def test_pages_follow_each_other_without_gap_or_double(live: Any) -> None:
+    await seed_chain(live)
+    for number in range(3, 8):
+        await live.rows(
+            "INSERT INTO order_worker.fills (venue, account_id, execution_id, client_order_id, venue_order_id, signal_id,"
+            " strategy_id, instrument_id, side, price, quantity, fee, fee_currency, liquidity, executed_at, source,"
+            " recorded_at) SELECT venue, account_id, $1, client_order_id, venue_order_id, signal_id, strategy_id,"
+            " instrument_id, side, price, quantity, fee, fee_currency, liquidity, executed_at, source, recorded_at"
+            " FROM order_worker.fills WHERE execution_id = 'e1'",
+            f"e{number}",
+        )
+    viewer = await live.user("viewer")
+    seen, cursor = [], None
+    while True:
+        page = (await viewer.get("/api/v1/fills", params={"limit": 3, **({"cursor": cursor} if cursor else {})})).json()
+        seen += [fill["execution_id"] for fill in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert seen == [f"e{number}" for number in range(7, 0, -1)]
+    foreign = await viewer.get(
+        "/api/v1/signals", params={"cursor": (await viewer.get("/api/v1/fills?limit=1")).json()["next_cursor"]}
+    )
+    assert foreign.status_code == 422
+
+
+async def _next_command(live: Any, service: str) -> tuple[Command, Any]:
+    connection = await aio_pika.connect(live.servers.rabbitmq_url_as("sigmax_admin"))
+    async with connection:
+        queue = await (await connection.channel()).get_queue(queue_of(service, Command), ensure=False)
+        message = await queue.get(timeout=5, no_ack=True)
+        assert message is not None
+        return Command.decode(message.body), message
+
+
+async def test_a_command_reaches_its_readers_once_and_is_seen_done(live: Any, poll: Any) -> None:
+    await seed_chain(live)
+    trader = await live.user("trader")
+    answers = [
+        await trader.put("/api/v1/strategies/ema/params", json={"params": {"fast": 12}}, headers=KEY) for _ in range(2)
+    ]
+    assert [answer.status_code for answer in answers] == [202, 202]
+    status_url = answers[0].headers["location"]
+    assert answers[1].json()["command_id"] == answers[0].json()["command_id"]
+
+    command, message = await _next_command(live, "strategy-engine")
+    assert (command.command, command.subject, command.values) == (CommandName.SET_PARAMS, "ema", {"fast": "12"})
+    assert command.requested_by == "trader"
+    assert str(command.message_id) == answers[0].json()["command_id"]
+    assert message.delivery_mode == aio_pika.DeliveryMode.PERSISTENT
+    with pytest.raises(aio_pika.exceptions.QueueEmpty):
+        await _next_command(live, "strategy-engine")
+
+    assert (await trader.get(status_url)).json()["status"] == "requested"
+    await live.rows('UPDATE strategy_engine.strategies SET params = \'{"fast": 12, "slow": 30}\'::jsonb')
+    assert (await trader.get(status_url)).json()["status"] == "done"
+    await poll(lambda: live.rows("SELECT 1 FROM api_gateway.commands WHERE done_at IS NOT NULL"), "settled")
+    await live.rows('UPDATE strategy_engine.strategies SET params = \'{"fast": 99, "slow": 30}\'::jsonb')
+    assert (await trader.get(status_url)).json()["status"] == "done"
+
+    other = await trader.put("/api/v1/strategies/ema/params", json={"params": {"fast": 13}}, headers=KEY)
+    assert other.status_code == 422
+    audited = await live.rows(
+        "SELECT actor, action, subject, detail FROM api_gateway.audit WHERE action = 'set_params'"
+    )
+    assert [(row["actor"], row["subject"], row["detail"]["fast"]) for row in audited] == [("trader", "ema", "12")]
+
+
+async def test_halt_resume_and_cancel_reach_the_risk_gate(live: Any) -> None:
+    await seed_chain(live)
+    trader, admin = await live.user("trader"), await live.signed_in()
+    asked = (
+        (trader, "/api/v1/risk/halt", {"scope": "account", "scope_id": "paper", "reason": "drill"}, CommandName.HALT),
+        (admin, "/api/v1/risk/resume", {"reason": "over"}, CommandName.RESUME),
+        (trader, "/api/v1/orders/sx1/cancel", None, CommandName.CANCEL_ORDER),
+    )
+    for number, (client, path, body, name) in enumerate(asked):
+        answer = await client.post(path, json=body, headers={"Idempotency-Key": f"drill-{number:04}"})
+        assert answer.status_code == 202, answer.text
+        command, _ = await _next_command(live, "risk-gate")
+        assert command.command is name
+    assert len((await trader.get("/api/v1/commands")).json()["items"]) == 3
+
+
+async def test_the_first_acknowledgement_of_an_alert_stays(live: Any) -> None:
+    alert_id: UUID = uuid5(NAMESPACE, "alert")
+    await live.insert(
+        "notifier.alerts", alert_id=alert_id, correlation_id=alert_id, producer="risk_gate", level="danger",
+        code="drawdown", subject="paper", text="down", values={}, dedupe_key="d", first_at=T0, last_at=T0,
+    )  # fmt: skip
+    trader, admin = await live.user("trader"), await live.signed_in()
+    for client in (trader, admin):
+        answer = await client.post(f"/api/v1/alerts/{alert_id}/acknowledge")
+        assert answer.json()["acknowledged_by"] == "trader"
+    listed = (await admin.get("/api/v1/alerts?is_acknowledged=true&level=danger")).json()["items"]
+    assert [alert["alert_id"] for alert in listed] == [str(alert_id)]
+
+
+async def test_health_shows_the_gateway_alive_and_the_others_missing(live: Any, poll: Any) -> None:
+    viewer = await live.user("viewer")
+
+    async def own() -> Any:
+        health = (await viewer.get("/api/v1/system/health")).json()
+        return [each for each in health["services"] if each["service"] == "api-gateway" and each["is_healthy"]]
+
+    await poll(own, "the gateway's own heartbeat")
+    health = (await viewer.get("/api/v1/system/health")).json()
+    assert not health["is_healthy"]
+    assert [each["service"] for each in health["services"] if each["is_healthy"]] == ["api-gateway"]
+
+
+async def test_requests_beyond_the_minutes_budget_wait_but_a_halt_gets_through(start_live: Any) -> None:
+    async with start_live(changes_per_minute="3") as live:
+        await seed_chain(live)
+        trader = await live.user("trader")
+        statuses = [(await trader.post("/api/v1/ws-ticket")).status_code for _ in range(5)]
+        assert statuses == [201] * 3 + [429] * 2
+        assert (await trader.post("/api/v1/risk/halt", json={}, headers=KEY)).status_code == 202

@@ -1,0 +1,154 @@
+import asyncio
+import shutil
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import jwt
+import pytest
+
+from api_gateway.settings import Settings
+from sigmax.runtime.settings import SettingsError
+
+pytestmark = pytest.mark.integration
+
+
+async def test_the_first_admin_signs_in_and_sees_the_own_rights(live: Any) -> None:
+    me = (await (await live.signed_in()).get("/api/v1/auth/me")).json()
+    assert (me["login"], me["role"]) == ("admin", "admin")
+    assert "administer" in me["rights"]
+    assert "trade" not in me["rights"]
+
+
+async def test_the_first_password_is_made_and_shown_once_and_never_logged(start_live: Any) -> None:
+    async with start_live(password=None) as live:
+        shown = [line for line in live.process.log.read_text().splitlines() if "Sign in as `admin`" in line]
+        assert len(shown) == 1
+        password = shown[0].rsplit(" ", 1)[1]
+        await live.login("admin", password)
+        stored = await live.rows("SELECT password_hash FROM api_gateway.users")
+        assert stored[0][0].startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    async with start_live(password=None) as again:
+        assert "Sign in as" not in again.process.log.read_text()
+
+
+async def test_five_wrong_passwords_shut_the_account_for_this_address(live: Any) -> None:
+    statuses = [
+        (await live.http.post("/api/v1/auth/login", json={"login": "admin", "password": "wrong"})).status_code
+        for _ in range(6)
+    ]
+    assert statuses == [401] * 5 + [429]
+    right = await live.http.post("/api/v1/auth/login", json={"login": "admin", "password": "still not let in"})
+    assert int(right.headers["retry-after"]) > 800
+    metrics = (await live.http.get("/metrics")).text
+    assert 'sigmax_gateway_logins_total{outcome="wrong"} 5.0' in metrics
+
+
+async def test_wrong_passwords_sent_at_once_are_counted_one_by_one(live: Any) -> None:
+    answers = await asyncio.gather(
+        *(live.http.post("/api/v1/auth/login", json={"login": "admin", "password": "wrong"}) for _ in range(12))
+    )
+    assert sorted(answer.status_code for answer in answers) == [401] * 5 + [429] * 7
+
+
+async def test_a_refresh_token_used_twice_ends_the_session_for_everyone(live: Any) -> None:
+    session = await live.login("admin", "the first admin walks by the river")
+
+    async def refresh(token: str) -> httpx2.Response:
+        return await live.http.post("/api/v1/auth/refresh", json={"refresh_token": token})
+
+    second = (await refresh(session["refresh_token"])).json()
+    headers = {"Authorization": f"Bearer {second['access_token']}"}
+    assert (await live.http.get("/api/v1/auth/me", headers=headers)).status_code == 200
+
+    assert (await refresh(session["refresh_token"])).status_code == 401
+    assert (await refresh(second["refresh_token"])).status_code == 401
+    ended = await live.http.get("/api/v1/auth/me", headers=headers)
+    assert (ended.status_code, ended.json()["type"]) == (401, "/problems/session-ended")
+    audited = await live.rows("SELECT 1 FROM api_gateway.audit WHERE action = 'refresh_reused'")
+    assert len(audited) == 1
+
+
+async def test_no_token_is_stored_as_it_is(live: Any) -> None:
+    session = await live.login("admin", "the first admin walks by the river")
+    stored = [row[0] for row in await live.rows("SELECT token_hash FROM api_gateway.refresh_tokens")]
+    assert session["refresh_token"] not in stored
+    assert session["refresh_token"] not in live.process.log.read_text()
+
+
+async def test_logout_ends_the_access_token_at_once(live: Any) -> None:
+    client = await live.signed_in()
+    assert (await client.post("/api/v1/auth/logout")).status_code == 204
+    assert (await client.get("/api/v1/auth/me")).status_code == 401
+
+
+async def test_a_role_change_takes_effect_at_once(live: Any) -> None:
+    trader, admin = await live.user("trader"), await live.signed_in()
+    user_id = (await trader.get("/api/v1/auth/me")).json()["user_id"]
+    changed = await admin.patch(f"/api/v1/users/{user_id}", json={"role": "viewer"})
+    assert changed.json()["role"] == "viewer"
+    assert (await trader.get("/api/v1/auth/me")).status_code == 401
+
+
+async def test_the_last_admin_stays_an_admin(live: Any) -> None:
+    admin = await live.signed_in()
+    user_id = (await admin.get("/api/v1/auth/me")).json()["user_id"]
+    for change in ({"role": "viewer"}, {"is_active": False}):
+        assert (await admin.patch(f"/api/v1/users/{user_id}", json=change)).status_code == 409
+    assert (await admin.get("/api/v1/auth/me")).status_code == 200
+
+
+async def test_a_new_password_ends_all_sessions_and_is_the_one_that_counts(live: Any) -> None:
+    client = await live.signed_in()
+    body = {"current_password": "the first admin walks by the river", "new_password": "and comes home by train"}
+    assert (await client.post("/api/v1/auth/password", json=body)).status_code == 204
+    assert (await client.get("/api/v1/auth/me")).status_code == 401
+    await live.login("admin", "and comes home by train")
+
+
+async def test_a_switched_off_user_cannot_sign_in(live: Any) -> None:
+    viewer, admin = await live.user("viewer"), await live.signed_in()
+    user_id = (await viewer.get("/api/v1/auth/me")).json()["user_id"]
+    await admin.patch(f"/api/v1/users/{user_id}", json={"is_active": False})
+    new = (await admin.post(f"/api/v1/users/{user_id}/password")).json()["password"]
+    answer = await live.http.post("/api/v1/auth/login", json={"login": "viewer", "password": new})
+    assert answer.status_code == 401
+
+
+@pytest.mark.parametrize("secret", ["jwt_key", "first_admin_password"])
+async def test_a_short_secret_keeps_the_gateway_from_starting(
+    service_env: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, secret: str
+) -> None:
+    env = service_env("api-gateway")
+    shutil.copytree(env["SIGMAX_SECRETS_DIR"], tmp_path / "secrets")
+    (tmp_path / "secrets" / secret).write_text("too short")
+    for name, value in (env | {"SIGMAX_SECRETS_DIR": str(tmp_path / "secrets")}).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=secret.upper()):
+        Settings.load()
+
+
+@pytest.mark.parametrize("change", [{"aud": "other"}, {"typ": "refresh"}, {"exp": 1}, {"sub": None}, {"ver": 99}])
+async def test_a_token_that_is_wrong_in_one_thing_opens_nothing(live: Any, change: dict[str, Any]) -> None:
+    session = await live.login("admin", "the first admin walks by the river")
+    key = live.servers.secrets.get("api_gateway", "jwt_key")
+    body = jwt.decode(session["access_token"], key, algorithms=["HS256"], audience="sigmax") | change
+    forged = jwt.encode({name: value for name, value in body.items() if value is not None}, key, algorithm="HS256")
+    answer = await live.http.get("/api/v1/auth/me", headers={"Authorization": f"Bearer {forged}"})
+    assert answer.status_code == 401
+
+
+async def test_the_audit_chain_holds_and_a_changed_entry_is_found(live: Any) -> None:
+    await live.user("viewer")
+    admin = await live.signed_in()
+    check = (await admin.get("/api/v1/audit/check")).json()
+    assert check["is_whole"]
+    assert check["entries"] >= 4
+    await live.rows("UPDATE api_gateway.audit SET actor = 'eve' WHERE entry_id = 2")
+    assert (await admin.get("/api/v1/audit/check")).json()["broken_at"] == 2
+
+
+async def test_the_gateways_own_role_cannot_change_the_audit(live: Any) -> None:
+    for right in ("UPDATE", "DELETE", "TRUNCATE"):
+        found = await live.rows("SELECT has_table_privilege('api_gateway', 'api_gateway.audit', $1)", right)
+        assert not found[0][0]
