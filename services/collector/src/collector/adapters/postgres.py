@@ -88,11 +88,17 @@ class PostgresStore:
         self._file = file
         self._recording: str | None = None
         self._listings: Sequence[Listing] = ()
+        self._lanes: dict[str, int] = {}
         self._days: set[date] = set()
+
+    def lane_of(self, instrument_id: str) -> int:
+        """Give the index of an instrument among the listings."""
+        return self._lanes[instrument_id]
 
     async def save_listings(self, listings: Sequence[Listing]) -> None:
         """Store what is traded; instruments of an earlier source are tradable no more."""
         self._listings = listings
+        self._lanes = {listing.instrument.instrument_id: lane for lane, listing in enumerate(listings)}
         async with self._database.transaction() as unit:
             await unit.session.execute(_SAVE_LISTING, [_listing_row(listing) for listing in listings])
             ids = [listing.instrument.instrument_id for listing in listings]

@@ -155,7 +155,7 @@ class Recorder:
         if victim is None:
             return
         dropped = victim.ticks
-        victim.gaps.extend(_unstored(batch) for batch in victim.batches)
+        victim.gaps.extend(gap for batch in victim.batches for gap in self._unstored(batch))
         victim.batches, victim.ticks = [], 0
         self._count(-dropped)
         metrics.rows_dropped.inc(dropped)
@@ -177,6 +177,6 @@ class Recorder:
                 )
             )
 
-
-def _unstored(batch: TickBatch) -> Gap:
-    return Gap(0, "not_stored", batch.ts_ns[0], batch.ts_ns[-1], ",".join(batch.instruments))
+    def _unstored(self, batch: TickBatch) -> list[Gap]:
+        lanes = (self._store.lane_of(instrument_id) for instrument_id in batch.instruments)
+        return [Gap(lane, "not_stored", batch.ts_ns[0], batch.ts_ns[-1]) for lane in lanes]
