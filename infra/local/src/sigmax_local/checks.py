@@ -46,7 +46,7 @@ _CHECKS: tuple[tuple[str, str], ...] = (
         SELECT coalesce('venue ' || v.trade_id, 'ours ' || f.execution_id) || ': '
                || coalesce(v.qty::text, 'none') || ' at the venue, ' || coalesce(f.quantity::text, 'none') || ' here'
         FROM paper_venue.trades v FULL JOIN order_worker.fills f
-          ON f.execution_id = v.trade_id::text AND f.account_id = v.account_id
+          ON f.execution_id = v.symbol || '-' || v.trade_id AND f.account_id = v.account_id
         WHERE v.qty IS DISTINCT FROM f.quantity OR v.price IS DISTINCT FROM f.price OR v.side IS DISTINCT FROM f.side
         """,
     ),

@@ -1,7 +1,8 @@
 """What a running stack has done so far, read with the gateway's read-only role."""
 
 import re
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -17,6 +18,7 @@ from sigmax.schemas.market import LATEST, Quote
 from sigmax_local.servers import Addresses
 
 READER = "api_gateway"
+_RATE_LOOKS = 10
 
 _COUNTS = """
 SELECT
@@ -92,9 +94,9 @@ class FiguresReader:
         self._collector_url = collector_url
         self._currency = currency
         self._since = since
-        self._ticks: tuple[float, float] | None = None  # counter, moment
-        self._ticks_seen = 0.0
-        self._ticks_per_s = 0.0
+        self._counter = 0.0
+        self._ticks: deque[tuple[float, float]] = deque(maxlen=_RATE_LOOKS)
+        """(moment, ticks so far): what the rate is taken over."""
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
         self._redis = redis.asyncio.Redis.from_url(addresses.redis_url_as(READER), socket_timeout=2)
         self._http = httpx2.AsyncClient(trust_env=False, timeout=2)
@@ -136,17 +138,17 @@ class FiguresReader:
             equity=equity_of(self._currency, balances, holdings),
             p50_ms=latency[0] if latency else None,
             p99_ms=latency[1] if latency else None,
-            ticks_per_s=self._ticks_per_s,
-            ticks=int(self._ticks_seen),
+            ticks_per_s=rate_of(self._ticks),
+            ticks=int(self._ticks[-1][1]) if self._ticks else 0,
         )
 
     async def _quotes(self) -> dict[str, Decimal]:
         try:
-            found = await self._redis.hvals(LATEST)
+            found = await self._redis.hgetall(LATEST)
         except (RedisError, OSError):
             return {}
         quotes = {}
-        for body in found:
+        for body in found.values():
             try:
                 quote = Quote.decode(cast("bytes", body))
             except msgspec.DecodeError:
@@ -163,12 +165,16 @@ class FiguresReader:
         if found is None:
             return
         count = float(found.group(1))
-        before, at = self._ticks or (0.0, now_s)
-        grown = count - before if count >= before else count  # a restarted collector counts from 0
-        self._ticks_seen += grown
-        if now_s > at:
-            self._ticks_per_s = grown / (now_s - at)
-        self._ticks = (count, now_s)
+        grown = count - self._counter if count >= self._counter else count  # a restarted collector counts from 0
+        self._counter = count
+        self._ticks.append((now_s, (self._ticks[-1][1] if self._ticks else 0.0) + grown))
+
+
+def rate_of(looks: Sequence[tuple[float, float]]) -> float:
+    """Give events per second over a few looks at a counter: (moment, count)."""
+    if len(looks) < 2 or looks[-1][0] <= looks[0][0]:
+        return 0.0
+    return (looks[-1][1] - looks[0][1]) / (looks[-1][0] - looks[0][0])
 
 
 def equity_of(currency: str, balances: Mapping[str, Decimal], holdings: tuple[Holding, ...]) -> Decimal | None:
