@@ -25,13 +25,13 @@ class Settings(ServiceSettings):
     model_output_usd_per_mtok: Decimal | None = Field(default=None, ge=0, allow_inf_nan=False)
     model_timeout_s: float = Field(default=2.0, gt=0, le=120)
     model_temperature: float | None = Field(default=0.0, ge=0, le=2)
-    """None leaves it out: some models refuse it."""
+    """`none` leaves it out: some models refuse it."""
     model_max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     """How the endpoint calls the limit of the answer."""
     model_output_tokens_max: int = Field(default=600, ge=50, le=20_000)
     max_tokens_per_day: int = Field(default=2_000_000, ge=0)
     max_cost_usd_per_day: Decimal = Field(default=Decimal(5), ge=0, allow_inf_nan=False)
-    local_strength_min: Decimal = Field(default=Decimal("0.2"), ge=0, le=1, allow_inf_nan=False)
+    local_strength_min: Decimal = Field(default=Decimal("0.05"), ge=0, le=1, allow_inf_nan=False)
     """The local policy rejects weaker signals."""
 
     @field_validator(*_OPTIONAL, mode="before")
@@ -39,6 +39,11 @@ class Settings(ServiceSettings):
     def _empty_is_unset(cls, value: Any) -> Any:
         # Compose files pass on variables that are not set as empty texts.
         return None if value == "" else value
+
+    @field_validator("model_temperature", mode="before")
+    @classmethod
+    def _none_is_left_out(cls, value: Any) -> Any:
+        return None if value == "none" else value
 
     @model_validator(mode="after")
     def _model_is_whole(self) -> Self:

@@ -49,7 +49,7 @@ async def test_without_a_model_the_local_policy_decides(world: Any, run_service:
     decisions: list[Decision] = await world.listen(Decision, Decision.TOPIC)
     async with run_service("llm-controller", model_base_url="", model_name=""):
         await world.publish(fresh(a_request, "strong"))
-        await world.publish(fresh(a_request, "weak", strength=Decimal("0.1")))
+        await world.publish(fresh(a_request, "weak", strength=Decimal("0.04")))
         await world.until_true(lambda: len(decisions) == 2)
 
     assert {decision.verdict for decision in decisions} == {Verdict.APPROVE, Verdict.REJECT}

@@ -150,6 +150,11 @@ def test_settings_without_a_model_are_whole() -> None:
     assert Settings(**REQUIRED, model_base_url="", model_name="").model_name is None
 
 
+def test_a_temperature_can_be_left_out() -> None:
+    assert Settings(**REQUIRED).model_temperature == 0
+    assert Settings(**REQUIRED, model_temperature="none").model_temperature is None
+
+
 @pytest.mark.parametrize("missing", MODEL)
 def test_a_model_without_a_part_of_its_settings_does_not_start(missing: str) -> None:
     assert Settings(**REQUIRED, **MODEL).model_name == "m"

@@ -170,10 +170,10 @@ def test_a_rejected_order_is_a_warning_with_the_venues_reason() -> None:
     assert "LOT_SIZE" in alert.text
 
 
-def test_an_order_of_unknown_fate_is_danger() -> None:
+def test_an_order_of_unknown_fate_is_a_warning_until_order_worker_says_that_it_stays_so() -> None:
     alert = order_alert(an_order_event(OrderStatus.PENDING_NEW, Submission.UNKNOWN), NOW)
     assert alert is not None
-    assert (alert.level, alert.code) == (AlertLevel.DANGER, "order_unknown")
+    assert (alert.level, alert.code) == (AlertLevel.WARNING, "order_unknown")
 
 
 @pytest.mark.parametrize("status", [OrderStatus.NEW, OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.EXPIRED])

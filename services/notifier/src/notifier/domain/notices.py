@@ -105,7 +105,7 @@ def stage_alert(change: StageChanged, known: KnownStage | None, now: datetime) -
 def order_alert(event: OrderEvent, now: datetime) -> Alert | None:
     """Give the alert for an order that the venue refused or whose fate is unknown; None for the everyday."""
     if event.submission is Submission.UNKNOWN:
-        level, code = AlertLevel.DANGER, "order_unknown"
+        level, code = AlertLevel.WARNING, "order_unknown"
         text = "may or may not have reached the venue, which is being asked."
     elif event.status is OrderStatus.REJECTED:
         level, code = AlertLevel.WARNING, "order_rejected"
