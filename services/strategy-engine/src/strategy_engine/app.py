@@ -27,7 +27,7 @@ async def wire(service: Service) -> AsyncIterator[None]:
     clock = service.clock
     open_ledger = postgres_ledgers(service.database)
     feed = RedisFeed(service.redis)
-    leases = RedisLeases(service.redis, f"{settings.replica}.{clock.now_ns()}", settings.lease_ttl_s, clock)
+    leases = RedisLeases(service.redis, settings.replica, settings.lease_ttl_s, clock)
     meter = Meter()
     rules = Rules(
         signal_valid_s=settings.signal_valid_s,

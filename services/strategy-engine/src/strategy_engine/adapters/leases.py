@@ -24,7 +24,9 @@ _NS_PER_S = 1_000_000_000
 
 # Each takes the lease's key and the holder's token; what they answer is 0 for "not yours".
 _TAKE = """
-if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 0 end
+local holder = redis.call('GET', KEYS[1])
+if holder and (ARGV[3] == '' or string.sub(holder, 1, #ARGV[3]) ~= ARGV[3]) then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return redis.call('HINCRBY', KEYS[2], 'fence', 1)"""
 _RENEW = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
@@ -40,11 +42,17 @@ return 1"""
 
 
 class RedisLeases:
-    """The shards of one replica. `token` names this life of it: a restarted replica is another holder."""
+    """The shards of one replica.
 
-    def __init__(self, redis: Redis, token: str, ttl_s: float, clock: ClockPort) -> None:
+    Each life of a replica is another holder. One that has just started takes over at once from its former life, which
+    surely ended; it does so only once, so that two replicas that were given one name by mistake share like any two.
+    """
+
+    def __init__(self, redis: Redis, replica: str, ttl_s: float, clock: ClockPort) -> None:
         self._redis = redis
-        self._token = token
+        self._prefix = f"{replica}#"
+        self._token = f"{self._prefix}{clock.now_ns()}"
+        self._inherits_from = self._prefix
         self._ttl_s = ttl_s
         self._clock = clock
         self._take = redis.register_script(_TAKE)
@@ -76,11 +84,13 @@ class RedisLeases:
                     log.warning("lease_lost", shard=shard)
                     self._forget(shard)
             elif shard not in self._unwanted:
-                fence = await self._take(keys=[key, _CURSOR.format(shard=shard)], args=[self._token, ttl_ms])
+                keys = [key, _CURSOR.format(shard=shard)]
+                fence = await self._take(keys=keys, args=[self._token, ttl_ms, self._inherits_from])
                 if fence:
                     self._fences[shard] = int(fence)
                     self._until_ns[shard] = now_ns + int(self._ttl_s * _NS_PER_S)
                     log.info("lease_taken", shard=shard, fence=int(fence))
+        self._inherits_from = ""
 
     def held(self) -> set[int]:
         """Give the shards whose lease is surely not over yet."""
@@ -122,7 +132,12 @@ class RedisLeases:
         await self._redis.zadd(_REPLICAS, {self._token: now_ns // 1_000_000})
         await self._redis.zremrangebyscore(_REPLICAS, "-inf", gone_before_ms)
         members: Any = await self._redis.zrange(_REPLICAS, 0, -1)
-        return [member.decode() for member in members]
+        present = [member.decode() for member in members]
+        former = [token for token in present if token.startswith(self._prefix) and token != self._token]
+        if former and self._inherits_from:
+            await self._redis.zrem(_REPLICAS, *former)
+            return [token for token in present if token not in former]
+        return present
 
     def _forget(self, shard: int) -> None:
         self._fences.pop(shard, None)

@@ -21,6 +21,9 @@ _unreadable = Counter("strategy_engine_entries_unreadable_total", "Stream entrie
 _denied = Counter("strategy_engine_denials_total", "Signals that risk-gate denied", ["code"])
 _shards = Gauge("strategy_engine_shards_held", "Shards this replica holds")
 _strategies = Gauge("strategy_engine_strategies", "Strategies by status", ["status"])
+_versions = Gauge(
+    "strategy_engine_strategy_version", "The version this replica knows of each strategy", ["strategy_id"]
+)
 
 
 class Meter:
@@ -57,6 +60,8 @@ class Meter:
         _shards.set(shards)
         for status in Status:
             _strategies.labels(status).set(sum(spec.status is status for spec in specs))
+        for spec in specs:
+            _versions.labels(spec.strategy_id).set(spec.version)
 
 
 def cpu_ns() -> int:

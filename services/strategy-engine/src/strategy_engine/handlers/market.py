@@ -107,11 +107,13 @@ class Engine:
     async def turn(self) -> None:
         """Take what is new and do all that follows from it."""
         await self._follow_leases()
-        await self._follow_strategies()
+        self._point_feed()
         if not self._feed.positions:
             await asyncio.sleep(_IDLE_S)
             return
         entries = await self._feed.read()
+        # After the wait, so that what people changed meanwhile holds for these entries already.
+        await self._follow_strategies()
         outcomes: list[Outcome] = []
         ticks = bars = 0
         for stream, _, body in entries:
@@ -141,6 +143,9 @@ class Engine:
 
     async def problem(self) -> str | None:
         """Say why the shards are not looked after; None when they are, here or elsewhere."""
+        warming = self._leases.held() - self._shards.keys()
+        if warming:
+            return f"shards {sorted(warming)} are being warmed"
         if self._shards or await self._leases.all_held():
             return None
         return "no shard is held, and not all are held elsewhere"
@@ -162,7 +167,6 @@ class Engine:
             shard.done[stream] = cursors.get(stream) or await self._feed.newest(stream)
         await self._warm(shard)
         self._shards[number] = shard
-        self._point_feed()
         log.info("shard_taken", shard=number, cursors=cursors)
 
     async def _follow_strategies(self) -> None:
@@ -182,7 +186,6 @@ class Engine:
                         addition.done[stream] = shard.done[stream] = await self._feed.newest(stream)
                 await self._warm(addition)
                 shard.desk.adopt(addition.desk)
-        self._point_feed()
 
     async def _usable(self) -> list[Spec]:
         """Give the active strategies; one that cannot be made from what is stored is paused."""
@@ -313,4 +316,3 @@ class Engine:
     def _forget(self, numbers: list[int]) -> None:
         for number in numbers:
             del self._shards[number]
-        self._point_feed()
