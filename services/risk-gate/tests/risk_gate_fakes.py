@@ -26,7 +26,7 @@ from risk_gate.domain.situation import (
 )
 from risk_gate.domain.sizing import side_of
 from risk_gate.domain.stages import CurrentStage
-from risk_gate.ports import MarketView, World
+from risk_gate.ports import World
 from sigmax.schemas.base import Message
 from sigmax.schemas.market import Instrument, Quote, nanoseconds
 from sigmax.schemas.orders import Fill, OrderApproved, OrderDenied, OrderEvent, PositionChanged, Reconciled
@@ -173,9 +173,7 @@ class FakeLedger:
 
     async def apply_position(self, position: PositionChanged) -> None:
         counts = [(self.state.positions.setdefault(position.instrument_id, Count()), position.quantity)]
-        counts += [
-            (self.state.cash.setdefault(name, Count()), each.settled) for name, each in position.cash.items()
-        ]
+        counts += [(self.state.cash.setdefault(name, Count()), each.settled) for name, each in position.cash.items()]
         for count, value in counts:
             if position.sequence > count.sequence:
                 count.reported, count.sequence = value, position.sequence
@@ -249,10 +247,12 @@ class FakeMarket:
         self.instrument: Instrument | None = an_instrument()
         self.prices = {BTC: "100"}
 
-    async def look(self, instrument_id: str, held: Collection[str]) -> MarketView:
-        names = {instrument_id, *held} & set(self.prices)
-        quotes: dict[str, Quote] = {name: a_quote(name, self.prices[name], at=self.clock.now()) for name in names}
-        return MarketView(self.instrument, quotes)
+    async def look(self, instrument_id: str) -> tuple[Instrument | None, Quote | None]:
+        return self.instrument, (await self.quotes({instrument_id})).get(instrument_id)
+
+    async def quotes(self, instrument_ids: Collection[str]) -> dict[str, Quote]:
+        names = set(instrument_ids) & set(self.prices)
+        return {name: a_quote(name, self.prices[name], at=self.clock.now()) for name in names}
 
 
 class FakeClock:

@@ -15,6 +15,7 @@ branch_labels = None
 depends_on = None
 
 _TIME = sa.DateTime(timezone=True)
+_LEAVES = "greatest(least(coalesce(final_quantity, quantity), quantity) - filled_quantity, 0)"
 _UUID = postgresql.UUID(as_uuid=True)
 
 
@@ -118,7 +119,9 @@ def _create_book() -> None:
         sa.Column(
             "leaves_quantity",
             sa.Numeric,
-            sa.Computed("greatest(least(coalesce(final_quantity, quantity), quantity) - filled_quantity, 0)", persisted=True),
+            sa.Computed(
+                "greatest(least(coalesce(final_quantity, quantity), quantity) - filled_quantity, 0)", persisted=True
+            ),
         ),
         sa.Column("created_at", _TIME, nullable=False),
         sa.Column("updated_at", _TIME, nullable=False, server_default=sa.func.now()),

@@ -1,11 +1,12 @@
 """One function per message and timer. Each is one transaction: load, decide, record."""
 
+import asyncio
 from dataclasses import replace
 
 from risk_gate.domain.assess import UNJUDGED, assess, refuse
 from risk_gate.domain.book import effect_of, moves_book
 from risk_gate.domain.judging import Proposal, judgement_of
-from risk_gate.domain.situation import Judgement
+from risk_gate.domain.situation import Judgement, Situation
 from risk_gate.domain.stages import GLOBAL, CurrentStage, refusal_to_resume
 from risk_gate.ports import LedgerPort, World
 from sigmax.domain.approval import sign
@@ -19,10 +20,13 @@ _NS_PER_S = 1_000_000_000
 
 
 async def on_signal(signal: Signal, world: World) -> None:
-    """Decide on a signal that asks for no judgement."""
+    """Decide on a signal that asks for no judgement.
+
+    The verdict is the signal's inbox: there is one per signal, so entering the message as well would cost a round trip
+    on the way to the order and prove nothing more.
+    """
     async with world.open_ledger() as ledger:
-        if await ledger.first_time(signal):
-            await _decide(signal, UNJUDGED, ledger, world)
+        await _decide(signal, UNJUDGED, ledger, world)
 
 
 async def on_judgement_requested(request: JudgementRequested, world: World) -> None:
@@ -127,22 +131,35 @@ async def _decide_if_complete(proposal: Proposal, ledger: LedgerPort, world: Wor
 async def _decide(signal: Signal, judgement: Judgement, ledger: LedgerPort, world: World) -> None:
     """Give a signal its one verdict. The account stays locked, so that no two decisions spend the same room."""
     started_ns = world.clock.now_ns()
-    account = await ledger.lock_account(signal.account_id)
-    situation = await ledger.situation(signal, account, world.clock.now())
+    situation = await _load(signal, ledger, world)
     if situation is None:
         return
-    view = await world.market.look(signal.instrument_id, situation.book.instruments)
-    situation = replace(situation, instrument=view.instrument, quotes=view.quotes)
     now = world.clock.now()
     verdict = assess(signal, situation, now, approval_lifetime=world.approval_lifetime, judgement=judgement)
     if isinstance(verdict, OrderApproved):
         verdict = sign(verdict, world.approval_key)
     await ledger.record(signal, verdict)
 
-    quote = view.quotes.get(signal.instrument_id)
+    quote = situation.quotes.get(signal.instrument_id)
     price_age_s = None if quote is None else (nanoseconds(now) - quote.received_ns) / _NS_PER_S
     took_s = (world.clock.now_ns() - started_ns) / _NS_PER_S
     world.meter.decided(verdict, took_s=took_s, price_age_s=price_age_s)
+
+
+async def _load(signal: Signal, ledger: LedgerPort, world: World) -> Situation | None:
+    """Load all that a decision looks at, the market while the database answers; None when it is decided already."""
+    looking = asyncio.create_task(world.market.look(signal.instrument_id))
+    try:
+        account = await ledger.lock_account(signal.account_id)
+        situation = await ledger.situation(signal, account, world.clock.now())
+        if situation is None:
+            return None
+        instrument, quote = await looking
+    finally:
+        looking.cancel()
+    others = await world.market.quotes(situation.book.instruments - {signal.instrument_id})
+    quotes = others if quote is None else {**others, signal.instrument_id: quote}
+    return replace(situation, instrument=instrument, quotes=quotes)
 
 
 async def _halt(command: Command, ledger: LedgerPort, world: World) -> None:

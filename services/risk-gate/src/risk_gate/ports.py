@@ -103,19 +103,15 @@ class LedgerPort(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class MarketView:
-    """What the collector says now. What it does not list, or what cannot be read, is absent."""
-
-    instrument: Instrument | None
-    quotes: dict[str, Quote]
-
-
 class MarketPort(Protocol):
-    """The newest market data."""
+    """The newest market data. What the collector does not list, or what cannot be read, is absent."""
 
-    async def look(self, instrument_id: str, held: Collection[str]) -> MarketView:
-        """Read one instrument, and the quotes of it and of all that is held."""
+    async def look(self, instrument_id: str) -> tuple[Instrument | None, Quote | None]:
+        """Read one instrument and its quote."""
+        ...
+
+    async def quotes(self, instrument_ids: Collection[str]) -> dict[str, Quote]:
+        """Read the quotes of several instruments; of none, without asking."""
         ...
 
 

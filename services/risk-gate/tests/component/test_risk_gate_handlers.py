@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from risk_gate_builders import (
     BTC,
+    ETH,
     KEY,
     NOW,
     a_command,
@@ -21,7 +22,7 @@ from risk_gate_builders import (
     an_event_of,
     some_limits,
 )
-from risk_gate_fakes import FakeLedger, FakeWorld
+from risk_gate_fakes import Count, FakeLedger, FakeWorld
 
 from risk_gate import handlers
 from sigmax.domain.approval import verify
@@ -61,6 +62,17 @@ async def test_a_denial_reserves_nothing() -> None:
     (denied,) = fake.published(OrderDenied)
     assert denied.code is DenialCode.PRICE_STALE
     assert not fake.state.orders
+
+
+async def test_all_that_is_held_is_valued_at_its_own_price() -> None:
+    fake = FakeWorld()
+    fake.state.positions[ETH] = Count(Decimal(1000))
+    await handlers.on_signal(a_signal("unpriced"), fake.world)
+    (denied,) = fake.published(OrderDenied)
+    assert denied.code is DenialCode.PRICE_STALE
+    fake.market.prices[ETH] = "50"
+    approved = await approve(fake, "priced")
+    assert approved.quantity == Decimal("29.850")  # 2 % of 150 000
 
 
 async def test_approved_orders_count_at_once() -> None:
@@ -158,7 +170,13 @@ async def test_a_halt_cancels_what_is_open_and_denies_what_comes() -> None:
 
 @pytest.mark.parametrize(
     ("scope", "subject", "cancels"),
-    [("strategy", "ema", 1), ("strategy", "rsi", 0), ("instrument", BTC, 1), ("venue", "paper", 1), ("account", "x", 0)],
+    [
+        ("strategy", "ema", 1),
+        ("strategy", "rsi", 0),
+        ("instrument", BTC, 1),
+        ("venue", "paper", 1),
+        ("account", "x", 0),
+    ],
 )
 async def test_a_halt_of_one_scope_cancels_the_orders_of_that_scope(scope: str, subject: str, cancels: int) -> None:
     fake = FakeWorld()

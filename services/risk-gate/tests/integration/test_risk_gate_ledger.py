@@ -180,7 +180,12 @@ async def test_replicas_that_decide_at_once_do_not_spend_the_same_room(gate: Gat
 
 async def test_verdicts_fills_and_limits_can_be_added_to_and_not_changed(gate: Gate) -> None:
     await gate.approve()
-    for sql in ("UPDATE verdicts SET text = ''", "DELETE FROM verdicts", "UPDATE fills SET price = 1", "DELETE FROM limits"):
+    for sql in (
+        "UPDATE verdicts SET text = ''",
+        "DELETE FROM verdicts",
+        "UPDATE fills SET price = 1",
+        "DELETE FROM limits",
+    ):
         with pytest.raises(DBAPIError, match="permission denied"):
             await gate.change(sql)
 
@@ -235,9 +240,13 @@ async def test_a_halt_cancels_every_order_approved_before_it_and_none_is_approve
         "INSERT INTO limits SELECT account_id, 2, \"values\" || '{\"account_orders_per_s_max\": 100}', 'ada' FROM limits"
     )
     halt = asyncio.create_task(_soon(handlers.on_command(a_command("halt"), gate.worlds[1])))
-    await asyncio.gather(*(handlers.on_signal(signal, gate.worlds[number % 2]) for number, signal in enumerate(signals)))
+    await asyncio.gather(
+        *(handlers.on_signal(signal, gate.worlds[number % 2]) for number, signal in enumerate(signals))
+    )
     await halt
-    approved = {row.id for row in await gate.rows("SELECT client_order_id AS id FROM verdicts WHERE outcome = 'approved'")}
+    approved = {
+        row.id for row in await gate.rows("SELECT client_order_id AS id FROM verdicts WHERE outcome = 'approved'")
+    }
     cancelled = await gate.rows(
         "SELECT convert_from(body, 'UTF8')::jsonb ->> 'client_order_id' AS id FROM outbox"
         " WHERE topic = 'risk_gate.cancel_requested.v1'"
@@ -390,17 +399,17 @@ async def test_a_reconciliation_that_names_a_holding_no_more_ends_it(gate: Gate)
     assert not (await gate.book()).holdings
 
 
-async def test_market_data_is_read_in_one_look_and_what_is_broken_is_absent(clean: Addresses) -> None:
+async def test_market_data_that_is_broken_is_absent(clean: Addresses) -> None:
     writer = Redis.from_url(clean.redis_url_as("collector"))
     reader = Redis.from_url(clean.redis_url_as("risk_gate"))
     try:
         await writer.hset(LATEST, mapping={BTC: a_quote().encode(), ETH: b"\xc1 not msgpack"})
         await writer.hset(INSTRUMENTS, mapping={BTC: an_instrument().encode(), ETH: b""})
         market = RedisMarket(reader, timeout_s=5)
-        view = await market.look(BTC, {ETH, "X/USDT@binance"})
-        assert view.instrument == an_instrument()
-        assert view.quotes == {BTC: a_quote()}
-        assert (await market.look(ETH, ())).instrument is None
+        assert await market.look(BTC) == (an_instrument(), a_quote())
+        assert await market.look(ETH) == await market.look("X/USDT@binance") == (None, None)
+        assert await market.quotes({BTC, ETH, "X/USDT@binance"}) == {BTC: a_quote()}
+        assert await market.quotes(()) == {}
     finally:
         await writer.aclose()
         await reader.aclose()
@@ -409,5 +418,3 @@ async def test_market_data_is_read_in_one_look_and_what_is_broken_is_absent(clea
 async def _soon(work: Any) -> None:
     await asyncio.sleep(0.01)
     await work
-
-

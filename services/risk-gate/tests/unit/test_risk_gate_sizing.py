@@ -23,7 +23,9 @@ def decimals(low: str, high: str, places: int) -> st.SearchStrategy[Decimal]:
     return st.decimals(Decimal(low), Decimal(high), places=places, allow_nan=False, allow_infinity=False)
 
 
-STEPS = st.sampled_from([Decimal(text) for text in ("0.00000001", "0.00001", "0.001", "0.1", "0.3", "1", "100", "0.25")])
+STEPS = st.sampled_from(
+    [Decimal(text) for text in ("0.00000001", "0.00001", "0.001", "0.1", "0.3", "1", "100", "0.25")]
+)
 
 
 @given(notional=decimals("-10", "1e9", 8), price=decimals("0.00000001", "1e7", 8), lot=STEPS)
@@ -43,9 +45,7 @@ def test_a_quantity_is_rounded_down_to_whole_lots(quantity: Decimal, lot: Decima
     assert quantity - rounded < lot
 
 
-@given(
-    side=st.sampled_from(Side), reference=decimals("1", "1e6", 6), offset=decimals("0", "1000", 2), tick=STEPS
-)
+@given(side=st.sampled_from(Side), reference=decimals("1", "1e6", 6), offset=decimals("0", "1000", 2), tick=STEPS)
 def test_a_limit_gives_away_no_more_than_the_offset(
     side: Side, reference: Decimal, offset: Decimal, tick: Decimal
 ) -> None:

@@ -8,7 +8,6 @@ import msgspec
 import structlog
 from redis.asyncio import Redis
 
-from risk_gate.ports import MarketView
 from sigmax.schemas.market import INSTRUMENTS, LATEST, Instrument, Quote
 
 log = structlog.get_logger()
@@ -16,32 +15,37 @@ T = TypeVar("T", Instrument, Quote)
 
 
 class RedisMarket:
-    """Reads the two hashes of market data in one round trip."""
+    """Reads the two hashes of market data.
+
+    Each call raises `TimeoutError` or redis-py's errors; the runtime waits such faults out with the message in hand.
+    """
 
     def __init__(self, redis: Redis, timeout_s: float) -> None:
         self._redis = redis
         self._timeout_s = timeout_s
 
-    async def look(self, instrument_id: str, held: Collection[str]) -> MarketView:
-        """Read one instrument, and the quotes of it and of all that is held.
-
-        Raises `TimeoutError` and redis-py's errors; the runtime waits such faults out with the message in hand.
-        """
-        names = sorted({instrument_id, *held})
+    async def look(self, instrument_id: str) -> tuple[Instrument | None, Quote | None]:
+        """Read one instrument and its quote in one round trip."""
         async with asyncio.timeout(self._timeout_s), self._redis.pipeline(transaction=False) as pipeline:
             pipeline.hget(INSTRUMENTS, instrument_id)
-            pipeline.hmget(LATEST, names)
-            stored, quotes = await pipeline.execute()
-        read = {name: _read(Quote, body, name) for name, body in zip(names, quotes, strict=True)}
-        return MarketView(
-            instrument=_read(Instrument, stored, instrument_id),
-            quotes={name: quote for name, quote in read.items() if quote is not None},
-        )
+            pipeline.hget(LATEST, instrument_id)
+            instrument, quote = await pipeline.execute()
+        return _read(Instrument, instrument, instrument_id), _read(Quote, quote, instrument_id)
+
+    async def quotes(self, instrument_ids: Collection[str]) -> dict[str, Quote]:
+        """Read the quotes of several instruments in one round trip; of none, without asking."""
+        names = sorted(instrument_ids)
+        if not names:
+            return {}
+        async with asyncio.timeout(self._timeout_s):
+            found = await self._redis.hmget(LATEST, names)
+        read = {name: _read(Quote, body, name) for name, body in zip(names, found, strict=True)}
+        return {name: quote for name, quote in read.items() if quote is not None}
 
 
-def _read(kind: type[T], body: bytes | None, name: str) -> T | None:
+def _read(kind: type[T], body: bytes | str | None, name: str) -> T | None:
     """Decode one hash field; what cannot be read is as good as absent, and absence denies."""
-    if body is None:
+    if not isinstance(body, bytes):
         return None
     try:
         return kind.decode(body)

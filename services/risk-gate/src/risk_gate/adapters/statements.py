@@ -50,7 +50,8 @@ _VERDICT = (
     " VALUES (:verdict_id, :signal_id, :correlation_id, :account_id, :strategy_id, :instrument_id, :action,"
     " :outcome, :code, :client_order_id, :text, CAST(:checks AS jsonb), CAST(:approved AS jsonb), :created_at)"
 )
-DENY = text(_VERDICT)
+# An account that is not known cannot be locked: there the unique signal alone decides between two replicas.
+DENY = text(f"{_VERDICT} ON CONFLICT (signal_id) DO NOTHING")
 APPROVE = text(
     f"WITH verdict AS ({_VERDICT})"  # noqa: S608  -- a constant of this file
     " INSERT INTO book_orders (client_order_id, account_id, venue, instrument_id, strategy_id, side, quantity,"
