@@ -57,7 +57,6 @@ CREATE TABLE orders (
     absences integer NOT NULL,
     absent_since timestamptz,
     look_at timestamptz,
-    look_lease_until timestamptz,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL
 )

@@ -29,7 +29,6 @@ log = structlog.get_logger()
 _SWEEP_S = 1.0
 _RESOLVE_S = 1.0
 _POLL_S = 5.0
-_RECONCILE_S = 60.0
 _CHECKPOINT_S = 10.0
 _FIRST_RECONCILE_S = 2.0
 
@@ -85,7 +84,7 @@ async def wire(service: Service) -> AsyncIterator[None]:
         service.every(_SWEEP_S, partial(sweep, desk), name="sweep")
         service.every(_RESOLVE_S, partial(resolve_due, desk), name="resolver")
         service.every(_POLL_S, partial(poll, desk), name="poll", singleton=True)
-        service.every(_RECONCILE_S, reconcile_again, name="reconciliation", singleton=True)
+        service.every(settings.reconcile_s, reconcile_again, name="reconciliation", singleton=True)
         service.every(_CHECKPOINT_S, lambda: books.checkpoint(service.clock.now()), name="checkpoint", singleton=True)
         service.ready_when("reconciliation", partial(_is_reconciled, desk))
         yield
@@ -99,7 +98,7 @@ async def _reconcile_first(desk: Desk) -> None:
         try:
             await reconcile(desk)
         except Exception as error:
-            log.warning("first_reconciliation_failed", error=str(error))
+            log.warning("first_reconciliation_failed", error=repr(error))
         if not desk.is_reconciled:
             await asyncio.sleep(_FIRST_RECONCILE_S)
     await asyncio.Event().wait()

@@ -41,6 +41,8 @@ class Settings(ServiceSettings):
     """How long the venue must have missed an order before it counts as absent; never less than twice `recv_window`
     and `submit_timeout_s` together."""
     first_look_s: float = Field(default=2.0, gt=0)
+    reconcile_s: float = Field(default=60.0, gt=0, le=120)
+    """Between two comparisons of the books with the venue's."""
     prefetch: int = Field(default=10, ge=1, le=100)
     """Approvals in work at once."""
 

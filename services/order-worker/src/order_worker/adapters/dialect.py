@@ -26,11 +26,9 @@ def sighting_of(order: dict[str, Any], client_order_id: str | None = None) -> Si
     status = _STATUSES.get(order.get("status") or "")
     if status is None:
         status = OrderStatus.PARTIALLY_FILLED if filled else OrderStatus.NEW
-    executed_at = order.get("timestamp")
-    trades = tuple(
-        trade_of({"timestamp": executed_at, **_present(trade), "order": venue_order_id}, client_order_id)
-        for trade in order.get("trades") or ()
-    )
+    # A trade inside an answer to a submit leaves out what the order says already.
+    shared = {name: order.get(name) for name in ("symbol", "side", "timestamp")} | {"order": venue_order_id}
+    trades = tuple(trade_of(shared | _present(trade), client_order_id) for trade in order.get("trades") or ())
     return Sighting(
         venue_order_id=venue_order_id,
         word=VenueWord(status, filled),

@@ -30,11 +30,10 @@ _EXPIRED = text(
 )
 _TAKE_DUE = text(
     f"""
-    UPDATE orders SET look_lease_until = :lease_until WHERE order_id IN (
+    UPDATE orders SET look_at = :lease_until WHERE order_id IN (
         SELECT order_id FROM orders
         WHERE account_id = :account_id
           AND (submission = 'sending' AND lease_until < :now OR submission = 'unknown' AND look_at <= :now)
-          AND (look_lease_until IS NULL OR look_lease_until < :now OR submission = 'sending')
         ORDER BY order_id LIMIT :limit FOR UPDATE SKIP LOCKED)
     RETURNING {ORDER_COLUMNS}
     """  # noqa: S608 (columns are constants)

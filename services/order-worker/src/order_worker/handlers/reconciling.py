@@ -22,7 +22,7 @@ from order_worker.handlers.desk import Desk
 from order_worker.handlers.working import on_sightings, on_trades
 from order_worker.ports import PagePort
 from sigmax.domain.ledger import Entry
-from sigmax.schemas.base import Message
+from sigmax.schemas.base import NAMESPACE
 from sigmax.schemas.control import Alert
 from sigmax.schemas.market import base_of, symbol_of
 from sigmax.schemas.orders import Difference, Reconciled
@@ -95,7 +95,7 @@ async def _take_in(desk: Desk, assets: Assets, venue: dict[str, Decimal]) -> Non
 
 async def _enter(page: PagePort, desk: Desk, entries: list[Entry], reason: str, now: datetime) -> None:
     key = f"{desk.terms.account_id}:{reason}:{now.isoformat()}"
-    transaction_id = uuid5(Message.first(key, now)["message_id"], "ledger")
+    transaction_id = uuid5(NAMESPACE, f"ledger:{key}")
     await page.add_transactions([Transaction(transaction_id, tuple(entries), now, reason)], now)
 
 

@@ -24,11 +24,12 @@ async def resolve_due(desk: Desk) -> None:
     """Take the orders whose sender did not report back, and those that nobody knows, and look for each."""
     now = desk.clock.now()
     due = []
+    ours_until = now + desk.terms.look_lease
     async with desk.books.open() as page:
-        for order in await page.take_due(now, now + desk.terms.look_lease, _DUE_MAX):
+        for order in await page.take_due(now, ours_until, _DUE_MAX):
             if order.submission is Submission.SENDING:
                 # The fence rises: should the sender still wake up, its word comes too late.
-                unknown = order.unknown("whoever sent it did not report back", now)
+                unknown = order.unknown("whoever sent it did not report back", ours_until)
                 due.append(await change(page, order, replace(unknown, fence=order.fence + 1), now))
             else:
                 due.append(order)
