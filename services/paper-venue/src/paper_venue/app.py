@@ -28,7 +28,6 @@ from sigmax.domain.fees import FeeSchedule
 from sigmax.runtime.service import Service, build_service
 
 _HOUR_S = 3600.0
-_UNLISTED_S = 0.5
 
 
 @asynccontextmanager
@@ -72,7 +71,6 @@ async def wire(service: Service) -> AsyncIterator[None]:
     service.ready_when("venue", check_open)
     service.background(follower.run, name="ticks", singleton=True)
     service.every(settings.instruments_s, follower.refresh_instruments, name="instruments")
-    service.every(_UNLISTED_S, follower.refresh_if_asked, name="unlisted")
     service.every(settings.flush_s, desk.flush, name="flush")
     service.every(PULSE_S, publisher.pulse, name="pulse")
     service.every(_HOUR_S, partial(store.forget_klines, settings.kline_days), name="kline_retention", singleton=True)

@@ -101,6 +101,10 @@ class FeedPort(Protocol):
         """Give every instrument that is known."""
         ...
 
+    async def newest(self, streams: list[str]) -> dict[str, str]:
+        """Give the id of each stream's newest entry; `0-0` for an empty one."""
+        ...
+
     def follow(self, positions: dict[str, str]) -> TailPort:
-        """Read on from stored positions; a stream without one from now on."""
+        """Read on from known positions."""
         ...

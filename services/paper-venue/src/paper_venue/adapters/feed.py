@@ -29,6 +29,14 @@ class RedisFeed:
                 log.warning("instrument_unreadable", instrument_id=repr(name), error=str(error))
         return sorted(found, key=lambda instrument: instrument.instrument_id)
 
+    async def newest(self, streams: list[str]) -> dict[str, str]:
+        """Give the id of each stream's newest entry; `0-0` for an empty one."""
+        found = {}
+        for stream in streams:
+            entries = await self._redis.xrevrange(stream, count=1)
+            found[stream] = cast(bytes, entries[0][0]).decode() if entries else "0-0"
+        return found
+
     def follow(self, positions: dict[str, str]) -> Tail:
-        """Read on from stored positions; `$` is what comes from now on."""
+        """Read on from known positions."""
         return Tail(self._redis, positions)

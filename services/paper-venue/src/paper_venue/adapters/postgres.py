@@ -285,8 +285,8 @@ def _kline(row: RowMapping) -> Kline:
 
 
 def _market(row: RowMapping, bars: tuple[Kline, ...], slots: tuple[Kline, ...]) -> MarketRecord:
-    state: Mapping[str, Any] = orjson.loads(row["state"])
-    rules: Mapping[str, Any] = orjson.loads(row["rules"])
+    state: Mapping[str, Any] = row["state"]
+    rules: Mapping[str, Any] = row["rules"]
     return MarketRecord(
         rules=TradingRules(**{name: _read(name, value) for name, value in rules.items()}),
         last=row["last_price"],

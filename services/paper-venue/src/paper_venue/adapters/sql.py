@@ -45,8 +45,8 @@ _ORDER_COLUMNS = (
 )
 _TRADE_COLUMNS = (
     "trade_id bigint, order_id bigint, client_order_id text, account_id text, instrument_id text, symbol text,"
-    " side text, price numeric, qty numeric, quote_qty numeric, commission numeric, commission_asset text, is_maker boolean,"
-    " time timestamptz"
+    " side text, price numeric, qty numeric, quote_qty numeric, commission numeric, commission_asset text,"
+    " is_maker boolean, time timestamptz"
 )
 _KLINE_COLUMNS = (
     "instrument_id text, open_at timestamptz, open numeric, high numeric, low numeric, close numeric,"

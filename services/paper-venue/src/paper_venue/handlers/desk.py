@@ -22,12 +22,10 @@ from sigmax.domain.trading_rules import TradingRules
 from sigmax.domain.venue_orders import BalanceChanged, Event, Executed, OrderRequest, Refused, VenueOrder, VenueTrade
 from sigmax.domain.wallet import Balance
 from sigmax.runtime.clock import ClockPort
-from sigmax.schemas.market import SHARDS, TICKS, TickBatch
+from sigmax.schemas.market import TickBatch
 from sigmax.schemas.types import Side
 
 log = structlog.get_logger()
-
-TICK_STREAMS = tuple(TICKS.format(shard=shard) for shard in range(SHARDS))
 
 
 class Desk:
@@ -55,6 +53,10 @@ class Desk:
         self._depth = depth
         self._floor: Floor | None = None
         self._positions: dict[str, str] = {}
+        self._stored: dict[str, str] = {}
+        """The positions that are in the store: a market ahead of them skips what it has."""
+        self._symbol_taken: set[str] = set()
+        """Instruments that share another one's symbol: told once."""
         self._lock = asyncio.Lock()
 
     @property
@@ -70,7 +72,7 @@ class Desk:
         return self._floor
 
     async def open(self, account_id: str, opening: dict[str, Decimal]) -> dict[str, str]:
-        """Read the state and take requests; give where the streams of trades are to be read on."""
+        """Read the state and take requests; give the last entry taken of each stream that was ever read."""
         async with self._lock:
             await self.store.open_account(account_id, opening)
             snapshot = await self.store.load()
@@ -90,7 +92,8 @@ class Desk:
                 floor.restore(record)
             for order in snapshot.open_orders:
                 floor.exchange.restore_order(order)
-            self._positions = {stream: snapshot.positions.get(stream, "$") for stream in TICK_STREAMS}
+            self._positions = dict(snapshot.positions)
+            self._stored = dict(snapshot.positions)
             self._floor = floor
             log.info("venue_open", markets=len(snapshot.markets), open_orders=len(snapshot.open_orders))
             return dict(self._positions)
@@ -205,7 +208,8 @@ class Desk:
         """List instruments or change their rules."""
         async with self._turn() as floor:
             for each in rules:
-                if not floor.list_instrument(each):
+                if not floor.list_instrument(each) and each.instrument_id not in self._symbol_taken:
+                    self._symbol_taken.add(each.instrument_id)
                     log.warning("symbol_taken", instrument_id=each.instrument_id, symbol=each.symbol)
 
     async def on_entry(
@@ -241,12 +245,18 @@ class Desk:
         if self._floor is None:
             return
         async with self._turn() as floor:
-            changes = Changes(markets=floor.unsaved_markets(), positions=self._read_positions())
-            if changes.markets:
+            moved = {stream: at for stream, at in self._positions.items() if at != self._stored.get(stream)}
+            changes = Changes(markets=floor.unsaved_markets(), positions=moved)
+            if changes.markets or moved:
                 await self._record(changes)
+                self._stored |= moved
 
-    def _read_positions(self) -> dict[str, str]:
-        return {stream: position for stream, position in self._positions.items() if position != "$"}
+    async def start_from(self, positions: dict[str, str]) -> None:
+        """Store where streams that were never read are read from: a crash must not skip what comes after."""
+        async with self._turn():
+            await self._record(Changes(positions=positions))
+            self._positions |= positions
+            self._stored |= positions
 
     async def klines(self, instrument_id: str, interval: Interval, page: Page) -> list[Kline]:
         """Give bars, the running one last."""

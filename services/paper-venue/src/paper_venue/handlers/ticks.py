@@ -12,10 +12,13 @@ from paper_venue.handlers.desk import Desk
 from paper_venue.handlers.market_streams import MarketPublisher
 from paper_venue.ports import FeedPort
 from sigmax.domain.trading_rules import TradingRules
+from sigmax.schemas.market import SHARDS, TICKS
 
+TICK_STREAMS = tuple(TICKS.format(shard=shard) for shard in range(SHARDS))
 log = structlog.get_logger()
 
 _RETRY_S = 1.0
+_LOOK_NS = 500_000_000
 Count = Callable[[str], None]
 
 
@@ -38,6 +41,7 @@ class TickFollower:
         self._account_id = account_id
         self._opening = opening
         self._count = count
+        self._looked_ns = 0
 
     async def run(self) -> None:
         """Follow the streams; after a fault read the state anew and go on from what is stored."""
@@ -54,6 +58,12 @@ class TickFollower:
 
     async def _follow(self) -> None:
         positions = await self._desk.open(self._account_id, self._opening)
+        new = [stream for stream in TICK_STREAMS if stream not in positions]
+        if new:
+            newest = await self._feed.newest(new)
+            await self._desk.start_from(newest)
+            positions |= newest
+        await self.refresh_instruments()
         tail = self._feed.follow(positions)
         while self._desk.is_open:
             entries = await tail.read()
@@ -66,6 +76,9 @@ class TickFollower:
     async def _apply(self, stream: str, entry_id: str, body: bytes, watched: set[str]) -> None:
         try:
             trades = await self._desk.on_entry(stream, entry_id, body, watched)
+            if await self._has_listed_new():
+                # Markets that have the entry skip it; those that were just listed take their first price from it.
+                trades += await self._desk.on_entry(stream, entry_id, body, watched)
         except DecodeError as error:
             self._count("unreadable")
             log.warning("entry_unreadable", stream=stream, entry_id=entry_id, error=str(error))
@@ -73,6 +86,18 @@ class TickFollower:
         self._count("applied")
         if trades:
             self._publisher.on_trades(trades)
+
+    async def _has_listed_new(self) -> bool:
+        """Look for the instruments that traded without being known; at most once in a while."""
+        floor = self._desk.floor
+        now_ns = self._desk.clock.now_ns()
+        if not floor.unlisted or now_ns < self._looked_ns + _LOOK_NS:
+            return False
+        self._looked_ns = now_ns
+        before = len(floor.names)
+        await self.refresh_instruments()
+        floor.unlisted.clear()
+        return len(floor.names) > before
 
     async def refresh_instruments(self) -> None:
         """List what the collector knows."""
@@ -82,9 +107,3 @@ class TickFollower:
             await self._desk.list_instruments([TradingRules.of(each) for each in await self._feed.instruments()])
         except DialectError:
             return  # the desk closed meanwhile
-
-    async def refresh_if_asked(self) -> None:
-        """List new instruments soon after their first trade."""
-        if self._desk.is_open and self._desk.floor.unlisted:
-            self._desk.floor.unlisted.clear()
-            await self.refresh_instruments()
