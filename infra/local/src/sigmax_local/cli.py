@@ -21,7 +21,7 @@ from sigmax_local import demo as demo_runs
 from sigmax_local.environment import repository
 from sigmax_local.feed import Feed, FeedError, cache_folder, file_feed, live_feed, sample_feed
 from sigmax_local.people import GatewayError, add_user, fetch_token
-from sigmax_local.processes import tail
+from sigmax_local.processes import is_alive, tail
 from sigmax_local.servers import BinariesMissingError, IdentityError, ServersError
 from sigmax_local.stack import Home, Stack, StackRunningError
 
@@ -171,7 +171,7 @@ def down(clean: Annotated[bool, typer.Option(help="Also remove all data of all r
         os.kill(state["pid"], signal.SIGTERM)
         deadline = time.monotonic() + _DOWN_TIMEOUT_S
         with console.status("Stopping"):
-            while home.is_taken():
+            while home.is_taken() or is_alive(state["pid"]):
                 if time.monotonic() > deadline:
                     errors.print(f"Process {state['pid']} has not ended.")
                     raise typer.Exit(1)

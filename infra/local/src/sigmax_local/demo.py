@@ -85,6 +85,7 @@ async def _show(stack: Stack, show: Show, since: datetime, ending: asyncio.Event
     reader = FiguresReader(stack.addresses, _collector_url(stack), stack.feed.currency, since)
     try:
         if show.is_quiet:
+            _greet(stack, show)
             await ending.wait()
             return 0
         await _watch(stack, show, reader, ending)
@@ -133,14 +134,19 @@ def _signs(stack: Stack) -> view.Signs:
     return view.Signs(stack.feed.title, stack.gateway_url, login)
 
 
+def _greet(stack: Stack, show: Show) -> None:
+    signs = _signs(stack)
+    show.console.print("All services are ready.")
+    show.console.print(f"Dashboard and API: {signs.gateway_url}   {signs.login}", markup=False, soft_wrap=True)
+
+
 async def _watch(stack: Stack, show: Show, reader: FiguresReader, ending: asyncio.Event) -> None:
     """Show figures until the time is over or somebody ends it."""
     console, watched, signs = show.console, stack.supervisor.watched, _signs(stack)
     started = time.monotonic()
     figures = Figures()
     if not show.is_live:
-        console.print(f"Ready. Prices: {signs.feed}", markup=False)
-        console.print(f"Dashboard and API: {signs.gateway_url}   {signs.login}", markup=False, soft_wrap=True)
+        _greet(stack, show)
     shown_at = float("-inf")
     with contextlib.ExitStack() as screen:
         live = screen.enter_context(Live(console=console, auto_refresh=False)) if show.is_live else None

@@ -81,6 +81,17 @@ class Child:
         self.wait_stopped(0)
 
 
+def is_alive(pid: int) -> bool:
+    """Say whether a process runs."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def kill_group(pid: int) -> None:
     """End every process of the group that `pid` leads or led; no error when none is left."""
     try:
