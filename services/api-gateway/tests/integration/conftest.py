@@ -5,11 +5,14 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import asyncpg
 import httpx2
 import pytest_asyncio
+
+from sigmax_local.testkit.service_process import running_service
 
 PASSWORD = "the first admin walks by the river"
 _POLLS = 200
@@ -23,6 +26,7 @@ class Live:
     process: Any
     http: httpx2.AsyncClient
     new_client: Callable[[], httpx2.AsyncClient]
+    clients: list[httpx2.AsyncClient]
 
     async def login(self, login: str, password: str) -> dict[str, Any]:
         """Sign in as a program does; give the session."""
@@ -81,17 +85,32 @@ async def _running(servers: Any, run_service: Any, **settings: str) -> AsyncIter
             clients.append(httpx2.AsyncClient(base_url=process.url, trust_env=False))
             return clients[-1]
 
-        yield Live(servers, process, new_client(), new_client)
+        yield Live(servers, process, new_client(), new_client, clients)
         for client in clients:
             await client.aclose()
 
 
+@pytest_asyncio.fixture(scope="module")
+async def shared_gateway(cleaner: Any) -> AsyncIterator[tuple[Live, Any]]:
+    """Run one gateway for all tests of a file, and remember its first admin."""
+    await cleaner.clean()
+    servers = cleaner.addresses
+    servers.secrets.put("api_gateway", "first_admin_password", PASSWORD)
+    async with _running(servers, partial(running_service, servers)) as live:
+        yield live, (await live.rows("SELECT * FROM api_gateway.users"))[0]
+
+
 @pytest_asyncio.fixture
-async def live(clean: Any, run_service: Any) -> AsyncIterator[Live]:
-    """Give a running gateway."""
-    clean.secrets.put("api_gateway", "first_admin_password", PASSWORD)
-    async with _running(clean, run_service) as live:
-        yield live
+async def live(shared_gateway: tuple[Live, Any], cleaner: Any) -> AsyncIterator[Live]:
+    """Give a running gateway over empty tables, with nobody but its first admin."""
+    live, admin = shared_gateway
+    await cleaner.clean()
+    await live.insert("api_gateway.users", **dict(admin))
+    opened = len(live.clients)
+    yield live
+    for client in live.clients[opened:]:
+        await client.aclose()
+    del live.clients[opened:]
 
 
 @pytest_asyncio.fixture
