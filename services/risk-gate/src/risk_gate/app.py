@@ -36,7 +36,7 @@ _SWEEP_INTERVAL_S = 0.5
 async def wire(service: Service) -> AsyncIterator[None]:
     """Open the account, and register what is consumed and what is done on time."""
     settings = Settings.model_validate(service.settings)
-    await open_account(service.database, settings)
+    await open_account(service.database, settings.account, settings.limits_at_start())
     world = World(
         clock=service.clock,
         open_ledger=ledgers(service.database),

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from risk_gate.domain.limits import START_LIMITS, RiskLimits
+from risk_gate.domain.situation import Account
 from sigmax.domain.approval import KEY_BYTES_MIN
 from sigmax.runtime.settings import ServiceSettings
 from sigmax.schemas.types import Mode, Name
@@ -49,6 +50,11 @@ class Settings(ServiceSettings):
         if unknown:
             raise ValueError(f"start_limits names no limit of ours: {', '.join(unknown)}")
         return RiskLimits.model_validate({**START_LIMITS.model_dump(), **self.start_limits, "version": 1})
+
+    @property
+    def account(self) -> Account:
+        """Give the account as it is when first made: never reconciled."""
+        return Account(self.account_id, self.venue, self.account_mode, self.account_currency)
 
     @property
     def approval_lifetime(self) -> timedelta:

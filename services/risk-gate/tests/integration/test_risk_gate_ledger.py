@@ -116,7 +116,7 @@ async def a_gate(
     databases = [Database(url, owner="risk_gate", application=f"test-{replica}") for replica in range(2)]
     fake = FakeWorld()
     try:
-        await open_account(databases[0], loaded)
+        await open_account(databases[0], loaded.account, loaded.limits_at_start())
         worlds = [replace(fake.world, open_ledger=ledgers(database)) for database in databases]
         yield Gate(databases, worlds, loaded, fake)
     finally:
@@ -259,7 +259,7 @@ async def test_a_halt_cancels_every_order_approved_before_it_and_none_is_approve
 
 async def test_a_halt_survives_a_restart_and_resuming_needs_young_books(gate: Gate) -> None:
     await handlers.on_command(a_command("halt"), gate.world)
-    await open_account(gate.databases[1], gate.settings)
+    await open_account(gate.databases[1], gate.settings.account, gate.settings.limits_at_start())
     (stage,) = await gate.rows("SELECT * FROM stages WHERE scope = 'global'")
     assert (stage.stage, stage.version, stage.changed_by) == ("halted", 2, "ada")
 
@@ -302,9 +302,10 @@ async def test_an_unknown_account_is_denied(gate: Gate) -> None:
 
 
 async def test_an_account_stored_for_another_venue_or_mode_does_not_start(gate: Gate) -> None:
-    for changes in ({"venue": "binance"}, {"account_mode": "live"}, {"account_currency": "EUR"}):
+    for changes in ({"venue": "binance"}, {"mode": "live"}, {"currency": "EUR"}):
+        account = replace(gate.settings.account, **changes)
         with pytest.raises(SettingsError, match="account paper is stored with"):
-            await open_account(gate.databases[0], gate.settings.model_copy(update=changes))
+            await open_account(gate.databases[0], account, gate.settings.limits_at_start())
 
 
 async def test_without_a_reconciliation_everything_is_denied(

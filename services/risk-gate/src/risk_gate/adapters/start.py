@@ -3,8 +3,9 @@
 from sqlalchemy import text
 
 from risk_gate.adapters.postgres import read_limits
+from risk_gate.domain.limits import RiskLimits
+from risk_gate.domain.situation import Account
 from risk_gate.domain.stages import GLOBAL
-from risk_gate.settings import Settings
 from sigmax.runtime.database import Database
 from sigmax.runtime.settings import SettingsError
 from sigmax.schemas.types import Scope, Stage
@@ -32,24 +33,24 @@ _HEALTH = text(
 _STAGES_EXPECTED = 2
 
 
-async def open_account(database: Database, settings: Settings) -> None:
-    """Make the account with cautious limits and its stages, if it is not there; any number of replicas may do so.
+async def open_account(database: Database, account: Account, limits: RiskLimits) -> None:
+    """Make the account with its limits and stages, if it is not there; any number of replicas may do so.
 
     Raises `SettingsError` when the account exists and trades elsewhere: paper and live must not be mixed up.
     """
-    wanted = {"venue": settings.venue, "mode": str(settings.account_mode), "currency": settings.account_currency}
-    values = settings.limits_at_start().model_dump_json(exclude={"version"})
+    wanted = {"venue": account.venue, "mode": str(account.mode), "currency": account.currency}
+    values = limits.model_dump_json(exclude={"version"})
     async with database.transaction() as unit:
-        await unit.session.execute(_ACCOUNT, {"account_id": settings.account_id, **wanted})
-        stored = (await unit.session.execute(_STORED, {"account_id": settings.account_id})).one()
+        await unit.session.execute(_ACCOUNT, {"account_id": account.account_id, **wanted})
+        stored = (await unit.session.execute(_STORED, {"account_id": account.account_id})).one()
         for name, value in wanted.items():
             if getattr(stored, name) != value:
                 raise SettingsError(
-                    f"account {settings.account_id} is stored with {name} {getattr(stored, name)}, and the settings"
+                    f"account {account.account_id} is stored with {name} {getattr(stored, name)}, and the settings"
                     f" say {value}; correct the setting, or name another account with SIGMAX_ACCOUNT_ID"
                 )
-        await unit.session.execute(_LIMITS, {"account_id": settings.account_id, "values": values})
-        for scope, scope_id in ((Scope.GLOBAL, GLOBAL), (Scope.ACCOUNT, settings.account_id)):
+        await unit.session.execute(_LIMITS, {"account_id": account.account_id, "values": values})
+        for scope, scope_id in ((Scope.GLOBAL, GLOBAL), (Scope.ACCOUNT, account.account_id)):
             await unit.session.execute(_STAGE, {"scope": scope, "scope_id": scope_id, "stage": Stage.NORMAL})
 
 
