@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
 import aio_pika
 import asyncpg
 import pytest
 
+from llm_controller.app import wire
+from llm_controller.settings import Settings
+from sigmax.runtime.service import Service, build_service
 from sigmax.schemas.base import Message
 from sigmax.schemas.topology import EXCHANGE
 
@@ -67,3 +70,20 @@ async def world(clean: Any) -> AsyncIterator[World]:
         database = await asyncpg.connect(clean.admin_urls[0])
         stack.push_async_callback(database.close)
         yield World(clean, stack, database)
+
+
+@pytest.fixture
+def start(
+    service_env: Callable[..., dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., AbstractAsyncContextManager[Service]]:
+    """Give what starts the whole service inside this process: quicker than a process of its own, and as real."""
+
+    @asynccontextmanager
+    async def start_here(**settings: str) -> AsyncIterator[Service]:
+        for name, value in service_env("llm-controller", **settings).items():
+            monkeypatch.setenv(name, value)
+        app = build_service(Settings, wire)
+        async with app.router.lifespan_context(app):
+            yield app.state.service
+
+    return start_here

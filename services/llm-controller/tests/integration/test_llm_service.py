@@ -45,9 +45,9 @@ def fresh(a_request: ARequest, key: str = "1", **changes: Any) -> JudgementReque
     return a_request(key, now=now, **(fields | changes))
 
 
-async def test_without_a_model_the_local_policy_decides(world: Any, run_service: Any, a_request: ARequest) -> None:
+async def test_without_a_model_the_local_policy_decides(world: Any, start: Any, a_request: ARequest) -> None:
     decisions: list[Decision] = await world.listen(Decision, Decision.TOPIC)
-    async with run_service("llm-controller", model_base_url="", model_name=""):
+    async with start(model_base_url="", model_name=""):
         await world.publish(fresh(a_request, "strong"))
         await world.publish(fresh(a_request, "weak", strength=Decimal("0.04")))
         await world.until_true(lambda: len(decisions) == 2)
@@ -87,13 +87,13 @@ async def test_a_judgement_of_the_model_is_stored_with_its_call(
 
 
 async def test_a_redelivery_and_a_second_replica_ask_the_model_once(
-    world: Any, run_service: Any, a_request: ARequest, fake_model: Any
+    world: Any, start: Any, a_request: ARequest, fake_model: Any
 ) -> None:
     decisions: list[Decision] = await world.listen(Decision, Decision.TOPIC)
     fake_model.answers(**REPLY)
     request = fresh(a_request)
     settings = model_settings(fake_model)
-    async with run_service("llm-controller", **settings), run_service("llm-controller", replica="1", **settings):
+    async with start(**settings), start(replica="1", **settings):
         await world.publish(request)
         await world.until_true(lambda: bool(decisions))
         for _ in range(5):
@@ -125,7 +125,7 @@ async def test_killed_while_the_model_thinks_it_judges_after_the_restart(
 
 
 async def test_three_failures_in_a_row_reject_and_make_an_alert(
-    world: Any, run_service: Any, a_request: ARequest, fake_model: Any, script: Any
+    world: Any, start: Any, a_request: ARequest, fake_model: Any, script: Any
 ) -> None:
     decisions: list[Decision] = await world.listen(Decision, Decision.TOPIC)
     alerts: list[Alert] = await world.listen(Alert, "llm_controller.alert.v1")
@@ -134,7 +134,7 @@ async def test_three_failures_in_a_row_reject_and_make_an_alert(
         script(content="nonsense with half a character: \ud800 \x00"),
         script(content=None),
     ]
-    async with run_service("llm-controller", **model_settings(fake_model)):
+    async with start(**model_settings(fake_model)):
         for key in "123":
             await world.publish(fresh(a_request, key))
         await world.until_true(lambda: len(decisions) == 3 and bool(alerts))
@@ -145,12 +145,12 @@ async def test_three_failures_in_a_row_reject_and_make_an_alert(
 
 
 async def test_the_budget_of_a_day_is_kept_by_all_replicas_together(
-    world: Any, run_service: Any, a_request: ARequest, fake_model: Any
+    world: Any, start: Any, a_request: ARequest, fake_model: Any
 ) -> None:
     decisions: list[Decision] = await world.listen(Decision, Decision.TOPIC)
     fake_model.answers(**REPLY)
     settings = model_settings(fake_model, max_cost_usd_per_day="0.03")
-    async with run_service("llm-controller", **settings), run_service("llm-controller", replica="1", **settings):
+    async with start(**settings), start(replica="1", **settings):
         for key in range(20):
             await world.publish(fresh(a_request, str(key)))
         await world.until_true(lambda: len(decisions) == 20)

@@ -106,10 +106,8 @@ async def test_an_alert_reaches_table_log_file_and_channel(
     assert tuple(stored) == ("danger", 1, "31")
 
 
-async def test_repeats_are_one_alert_with_a_count_and_an_escalation_is_told(
-    world: Any, run_service: Any, hook: Hook
-) -> None:
-    async with run_service("notifier", channels=hook.url):
+async def test_repeats_are_one_alert_with_a_count_and_an_escalation_is_told(world: Any, start: Any, hook: Hook) -> None:
+    async with start(channels=hook.url):
         for key in "123":
             await world.publish(an_alert(key, AlertLevel.WARNING))
         counted = "SELECT occurrences = 3 FROM notifier.alerts"
@@ -122,11 +120,9 @@ async def test_repeats_are_one_alert_with_a_count_and_an_escalation_is_told(
     assert await world.database.fetchval("SELECT count(*) FROM notifier.alerts") == 1
 
 
-async def test_two_replicas_and_a_redelivery_make_one_alert_and_one_notice(
-    world: Any, run_service: Any, hook: Hook
-) -> None:
+async def test_two_replicas_and_a_redelivery_make_one_alert_and_one_notice(world: Any, start: Any, hook: Hook) -> None:
     settings = {"channels": hook.url}
-    async with run_service("notifier", replica="a", **settings), run_service("notifier", replica="b", **settings):
+    async with start(replica="a", **settings), start(replica="b", **settings):
         for _ in range(5):
             await world.publish(an_alert())
         for key in range(5):
@@ -139,9 +135,9 @@ async def test_two_replicas_and_a_redelivery_make_one_alert_and_one_notice(
     assert len(hook.notices) == 1
 
 
-async def test_a_channel_that_refuses_is_tried_again(world: Any, run_service: Any, hook: Hook) -> None:
+async def test_a_channel_that_refuses_is_tried_again(world: Any, start: Any, hook: Hook) -> None:
     hook.refusals_left = 2
-    async with run_service("notifier", channels=hook.url):
+    async with start(channels=hook.url):
         await world.publish(an_alert())
         await world.until_true(lambda: bool(hook.notices))
         sent = "SELECT attempts FROM notifier.deliveries WHERE state = 'sent' AND channel LIKE 'json-%'"
@@ -149,11 +145,11 @@ async def test_a_channel_that_refuses_is_tried_again(world: Any, run_service: An
     assert (hook.refused, attempts) == (2, 3)
 
 
-async def test_a_mute_channel_holds_up_no_other(world: Any, run_service: Any, hook: Hook) -> None:
+async def test_a_mute_channel_holds_up_no_other(world: Any, start: Any, hook: Hook) -> None:
     mute = Hook()
     mute.is_mute = True
     try:
-        async with run_service("notifier", channels=f"# first\n{mute.url}\n\n{hook.url}\n", send_timeout_s="2"):
+        async with start(channels=f"# first\n{mute.url}\n\n{hook.url}\n", send_timeout_s="2"):
             for key in range(4):
                 await world.publish(an_alert(str(key), dedupe_key=str(key)))
             await world.until_true(lambda: len(hook.notices) == 4)
@@ -163,9 +159,9 @@ async def test_a_mute_channel_holds_up_no_other(world: Any, run_service: Any, ho
         mute.close()
 
 
-async def test_an_alert_is_stored_while_every_channel_is_down(world: Any, run_service: Any, tmp_path: Path) -> None:
+async def test_an_alert_is_stored_while_every_channel_is_down(world: Any, start: Any, tmp_path: Path) -> None:
     settings = {"channels": "json://127.0.0.1:9/", "alert_file": str(tmp_path / "gone" / "alerts.jsonl")}
-    async with run_service("notifier", **settings):
+    async with start(**settings):
         await world.publish(an_alert())
         failing = "SELECT count(*) = 2 FROM notifier.deliveries WHERE last_error IS NOT NULL AND state = 'pending'"
         await world.until(lambda: world.database.fetchval(failing))
@@ -187,8 +183,8 @@ async def test_an_alert_on_its_way_when_the_notifier_is_killed_is_sent_by_the_ne
         await world.until_true(lambda: bool(hook.notices))
 
 
-async def test_a_halt_is_told_once_though_the_stage_is_repeated(world: Any, run_service: Any, hook: Hook) -> None:
-    async with run_service("notifier", channels=hook.url):
+async def test_a_halt_is_told_once_though_the_stage_is_repeated(world: Any, start: Any, hook: Hook) -> None:
+    async with start(channels=hook.url):
         for turn in range(3):
             change = StageChanged(
                 **StageChanged.first(f"halt{turn}", datetime.now(UTC)),
@@ -208,10 +204,10 @@ async def test_a_halt_is_told_once_though_the_stage_is_repeated(world: Any, run_
 
 
 async def test_hostile_text_is_stored_and_shown_without_what_is_hidden_in_it(
-    world: Any, run_service: Any, hook: Hook
+    world: Any, start: Any, hook: Hook
 ) -> None:
     hostile = an_alert().model_copy(update={"text": "a\x00b\u202ec <script>", "dedupe_key": "k\x00"})
-    async with run_service("notifier", channels=hook.url):
+    async with start(channels=hook.url):
         await world.publish(hostile)
         await world.until_true(lambda: bool(hook.notices))
     assert hook.notices[0]["message"].startswith("a b c <script>")

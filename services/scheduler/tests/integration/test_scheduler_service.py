@@ -15,11 +15,11 @@ async def a_job(world: Any, job: str, schedule: str) -> None:
     await world.database.execute("INSERT INTO scheduler.jobs (job, schedule) VALUES ($1, $2)", job, schedule)
 
 
-async def test_two_replicas_run_each_slot_once(world: Any, run_service: Any) -> None:
+async def test_two_replicas_run_each_slot_once(world: Any, start: Any) -> None:
     told: list[JobDue] = await world.listen(JobDue, JobDue.TOPIC)
     await a_job(world, "ticking", "every 1")
 
-    async with run_service("scheduler", replica="a", **QUICK), run_service("scheduler", replica="b", **QUICK):
+    async with start(replica="a", **QUICK), start(replica="b", **QUICK):
         await world.until_true(lambda: len([due for due in told if due.job == "ticking"]) >= 6)
 
     slots = [due.due_at for due in told if due.job == "ticking"]
@@ -50,7 +50,7 @@ async def test_a_killed_service_makes_an_alert_and_its_return_ends_it(world: Any
     alerts: list[Alert] = await world.listen(Alert, "scheduler.alert.v1")
     await world.database.execute("UPDATE scheduler.jobs SET schedule = 'every 1' WHERE job = 'health_check'")
 
-    watcher = run_service("scheduler", expected_services='["llm-controller", "scheduler"]', **QUICK)
+    watcher = run_service("scheduler", expected_services='["llm-controller"]', **QUICK)
     results = "SELECT text FROM scheduler.job_runs WHERE finished_at IS NOT NULL LIMIT 1"
     async with run_service("llm-controller", replica="x") as watched, watcher:
         assert await world.until(lambda: world.database.fetchval(results)) == "0 problems open."
@@ -64,10 +64,10 @@ async def test_a_killed_service_makes_an_alert_and_its_return_ends_it(world: Any
     assert (over.code, over.subject, over.values["problem"]) == ("recovered", "llm-controller", "heartbeat_missing")
 
 
-async def test_a_dead_letter_makes_an_alert(world: Any, run_service: Any) -> None:
+async def test_a_dead_letter_makes_an_alert(world: Any, start: Any) -> None:
     alerts: list[Alert] = await world.listen(Alert, "scheduler.alert.v1")
     await world.database.execute("UPDATE scheduler.jobs SET schedule = 'every 1' WHERE job = 'health_check'")
-    async with run_service("scheduler", expected_services='["scheduler"]', **QUICK):
+    async with start(expected_services='["scheduler"]', **QUICK):
         broken = JobFinished(
             **JobFinished.first("x", (await world.database.fetchval("SELECT now()"))),
             producer="scheduler",
@@ -80,10 +80,10 @@ async def test_a_dead_letter_makes_an_alert(world: Any, run_service: Any) -> Non
         await world.until_true(lambda: any(alert.code == "dead_letters" for alert in alerts))
 
 
-async def test_a_schedule_nobody_can_read_is_switched_off_once(world: Any, run_service: Any) -> None:
+async def test_a_schedule_nobody_can_read_is_switched_off_once(world: Any, start: Any) -> None:
     alerts: list[Alert] = await world.listen(Alert, "scheduler.alert.v1")
     await a_job(world, "broken", "whenever")
-    async with run_service("scheduler", replica="a", **QUICK), run_service("scheduler", replica="b", **QUICK):
+    async with start(replica="a", **QUICK), start(replica="b", **QUICK):
         await world.until_true(lambda: bool(alerts))
         runs = "SELECT count(*) FROM scheduler.job_runs"
         await world.until(lambda: world.database.fetchval(runs))
@@ -94,7 +94,7 @@ async def test_a_schedule_nobody_can_read_is_switched_off_once(world: Any, run_s
     assert [alert.subject for alert in alerts if alert.code == "schedule_invalid"] == ["broken"]
 
 
-async def test_old_runs_are_deleted_but_never_the_newest_of_a_job(world: Any, run_service: Any) -> None:
+async def test_old_runs_are_deleted_but_never_the_newest_of_a_job(world: Any, start: Any) -> None:
     await a_job(world, "yearly", "0 0 1 1 *")
     for days in (400, 35, 31):
         await world.database.execute(
@@ -103,7 +103,7 @@ async def test_old_runs_are_deleted_but_never_the_newest_of_a_job(world: Any, ru
             days,
         )
     await world.database.execute("UPDATE scheduler.jobs SET schedule = 'every 1' WHERE job = 'tidy_job_runs'")
-    async with run_service("scheduler", **QUICK):
+    async with start(**QUICK):
         left = "SELECT count(*) = 1 FROM scheduler.job_runs WHERE job = 'yearly'"
         await world.until(lambda: world.database.fetchval(left))
     kept = await world.database.fetchval(
