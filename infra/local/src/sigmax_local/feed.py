@@ -31,7 +31,7 @@ _CENTRAL = timezone(timedelta(hours=-5))
 """US Central time in September 2013, when the sample was recorded; the file names no zone."""
 _SAMPLE_SPEED = 120.0
 
-_BARS_PER_S = 4
+_BARS_PER_S = 6
 """Bars that strategies see in a second of a demo: enough to watch them trade."""
 _FILE_LASTS_S = 90
 """A recording of one's own is played so fast that it lasts about so long, when no speed is asked for."""

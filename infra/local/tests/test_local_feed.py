@@ -1,0 +1,97 @@
+"""Where prices come from, and what follows from them."""
+
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from sigmax_local import feed as feeds
+from sigmax_local.feed import Feed, FeedError, file_feed, sample_rows, timeframe_for
+from sigmax_local.figures import Holding, equity_of, rate_of
+from sigmax_local.view import plain
+
+TRADES = "ts,symbol,price,qty,side\n1700000000000000000,BTC/USDT,100.5,1,buy\n1700000090000000000,BTC/USDT,101,2,sell\n"
+
+
+def a_file(folder: Path, text: str) -> Path:
+    path = folder / "trades.csv"
+    path.write_text(text, encoding="ascii")
+    return path
+
+
+def test_a_file_of_ones_own_names_the_currency_and_its_own_books(tmp_path: Path) -> None:
+    feed = file_feed(a_file(tmp_path, TRADES), speed=20)
+    assert feed.currency == "USDT"
+    assert feed.name.startswith("file-")
+    assert feed.settings_of("collector")["replay_speed"] == "20"
+    assert json.loads(feed.settings_of("paper-venue")["opening_balances"]) == {"USDT": "500000"}
+    assert feed.settings_of("order-worker") == {"account_currency": "USDT"}
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("ts,symbol,price,side\n", "qty"),
+        (TRADES.replace("101,2", "minus,2"), "price"),
+        ("ts,symbol,price,qty,side\n", "trades.csv"),
+        ("\n".join(TRADES.splitlines()[i] for i in (0, 2, 1)) + "\n", "row"),
+    ],
+)
+def test_a_file_that_cannot_be_replayed_is_refused_before_anything_starts(
+    tmp_path: Path, text: str, named: str
+) -> None:
+    path = a_file(tmp_path, text)
+    with pytest.raises(FeedError, match=named) as failure:
+        file_feed(path)
+    assert "trades.csv" in str(failure.value)
+
+
+def test_a_wrong_path_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FeedError, match=r"nothing\.parquet"):
+        file_feed(tmp_path / "nothing.parquet")
+
+
+def test_the_sample_is_read_as_central_time() -> None:
+    rows = sample_rows([{"DateTime": "2013-09-01 17:00:00.083", "Price": "1640.25", "Volume": "8"}])
+    assert list(rows) == [(1378072800083000000, "ES", "1640.25", "8", "")]
+
+
+def test_without_a_network_there_is_no_live_feed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_request: httpx2.Request) -> httpx2.Response:
+        raise httpx2.ConnectError("no network")
+
+    client = httpx2.Client(transport=httpx2.MockTransport(refuse))
+    monkeypatch.setattr(feeds.httpx2, "Client", lambda **_: client)
+    assert feeds.live_feed() is None
+
+
+def test_capital_and_limits_fit_the_currency() -> None:
+    won = Feed("x", "x", "KRW", {}, timeframe_s=1)
+    assert json.loads(won.settings_of("paper-venue")["opening_balances"]) == {"KRW": "700000000"}
+    assert json.loads(won.settings_of("risk-gate")["start_limits"])["order_notional_max"] == "14000000"
+
+
+@pytest.mark.parametrize(("speed", "seconds"), [(0.1, 1), (1, 1), (20, 3), (120, 20), (10_000, 60)])
+def test_a_demo_sees_a_few_bars_a_second_in_timeframes_that_can_be_built(speed: float, seconds: int) -> None:
+    assert timeframe_for(speed) == seconds
+
+
+def test_equity_is_unknown_while_something_held_has_no_price() -> None:
+    held = Holding("BTC/USDT@x", Decimal(2), Decimal(90), Decimal(0), Decimal(100))
+    assert equity_of("USDT", {"USDT": Decimal(50), "BTC": Decimal(2)}, (held,)) == 250
+    unpriced = Holding("ETH/USDT@x", Decimal(1), Decimal(1), Decimal(0), None)
+    assert equity_of("USDT", {"USDT": Decimal(50)}, (held, unpriced)) is None
+
+
+def test_a_rate_needs_two_looks() -> None:
+    assert rate_of([(1.0, 10.0)]) == 0
+    assert rate_of([(1.0, 10.0), (2.0, 30.0), (3.0, 50.0)]) == 20
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [("1.500", "1.5"), ("1E+3", "1000"), ("0.00000010", "0.0000001"), ("7", "7")]
+)
+def test_quantities_are_shown_plainly(number: str, text: str) -> None:
+    assert plain(Decimal(number)) == text
