@@ -91,10 +91,6 @@ class StorePort(Protocol):
         """Give the market time of the newest stored trade of each instrument."""
         ...
 
-    async def alert(self, alert: Alert) -> None:
-        """Tell people, through the outbox."""
-        ...
-
     async def drop_old_days(self, keep_days: int) -> int:
         """Drop the days of ticks that were last written more than `keep_days` ago; give how many."""
         ...

@@ -1,13 +1,11 @@
 """Unmodified ccxt.pro against a local server that speaks enough of Binance's spot API."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from aiohttp import WSMsgType, web
 
 from collector.adapters.ccxt_source import CcxtSource, SourceError
 from collector.domain.desk import Desk, Taken
@@ -15,124 +13,9 @@ from collector.domain.feed import Feed, Gap, Reason
 from sigmax.runtime.clock import SystemClock
 from sigmax.schemas.market import symbol_of
 
-NOW_MS = SystemClock().now_ns() // 1_000_000
-
-
-def _market(base: str, quote: str, tick: str, lot: str) -> dict[str, Any]:
-    return {
-        "symbol": base + quote,
-        "status": "TRADING",
-        "baseAsset": base,
-        "quoteAsset": quote,
-        "baseAssetPrecision": 8,
-        "quotePrecision": 8,
-        "quoteAssetPrecision": 8,
-        "orderTypes": ["LIMIT", "MARKET"],
-        "isSpotTradingAllowed": True,
-        "isMarginTradingAllowed": False,
-        "permissions": ["SPOT"],
-        "filters": [
-            {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": "1000000.00", "tickSize": tick},
-            {"filterType": "LOT_SIZE", "minQty": lot, "maxQty": "9000.0", "stepSize": lot},
-            {"filterType": "NOTIONAL", "minNotional": "5.00000000"},
-        ],
-    }
-
-
-class FakeBinance:
-    """Markets over HTTP, trades over WebSocket; connections can be cut, silenced, and refused."""
-
-    def __init__(self) -> None:
-        self.sockets: dict[web.WebSocketResponse, set[str]] = {}
-        self.connections = 0
-        self.is_refusing = False
-        self.fails_markets = 0
-        self._runner: web.AppRunner | None = None
-        self.url = ""
-
-    async def start(self) -> None:
-        app = web.Application()
-        app.router.add_get("/api/v3/exchangeInfo", self._exchange_info)
-        app.router.add_get("/ws{tail:.*}", self._stream)
-        self._runner = web.AppRunner(app)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
-
-    async def stop(self) -> None:
-        await self.cut()
-        if self._runner is not None:
-            await self._runner.cleanup()
-
-    async def trade(self, symbol: str, trade_id: int, price: str, quantity: str, at_ms: int | None = None) -> None:
-        message = {
-            "e": "trade",
-            "E": NOW_MS,
-            "s": symbol,
-            "t": trade_id,
-            "p": price,
-            "q": quantity,
-            "T": at_ms if at_ms is not None else NOW_MS + trade_id,
-            "m": trade_id % 2 == 0,
-            "M": True,
-        }
-        for socket, streams in list(self.sockets.items()):
-            if f"{symbol.lower()}@trade" in streams:
-                await socket.send_str(json.dumps(message))
-
-    async def cut(self) -> None:
-        """Cut all connections the way a dying network does: without a closing handshake."""
-        for socket in list(self.sockets):
-            transport = socket._req.transport if socket._req else None
-            if transport is not None:
-                transport.abort()
-        self.sockets.clear()
-
-    async def watched(self, stream: str) -> None:
-        async with asyncio.timeout(20):
-            while not any(stream in streams for streams in self.sockets.values()):
-                await asyncio.sleep(0.01)
-
-    async def _exchange_info(self, _request: web.Request) -> web.Response:
-        if self.fails_markets:
-            self.fails_markets -= 1
-            return web.json_response({"code": -1000, "msg": "an unknown error"}, status=503)
-        symbols = [
-            _market("BTC", "USDT", "0.01000000", "0.00001000"),
-            _market("ETH", "USDT", "0.01000000", "0.0001000"),
-        ]
-        return web.json_response(
-            {"timezone": "UTC", "serverTime": NOW_MS, "rateLimits": [], "exchangeFilters": [], "symbols": symbols}
-        )
-
-    async def _stream(self, request: web.Request) -> web.StreamResponse:
-        if self.is_refusing:
-            return web.Response(status=503)
-        socket = web.WebSocketResponse()
-        await socket.prepare(request)
-        self.connections += 1
-        self.sockets[socket] = set()
-        async for message in socket:
-            if message.type is WSMsgType.TEXT:
-                asked = json.loads(message.data)
-                if asked["method"] == "SUBSCRIBE":
-                    await socket.send_str(json.dumps({"result": None, "id": asked["id"]}))
-                    self.sockets.setdefault(socket, set()).update(asked["params"])
-        self.sockets.pop(socket, None)
-        return socket
-
 
 @pytest.fixture
-async def binance() -> AsyncIterator[FakeBinance]:
-    fake = FakeBinance()
-    await fake.start()
-    yield fake
-    await fake.stop()
-
-
-@pytest.fixture
-async def source(binance: FakeBinance) -> AsyncIterator[CcxtSource]:
+async def source(binance: Any) -> AsyncIterator[CcxtSource]:
     source = CcxtSource("binance", ["BTC/USDT", "ETH/USDT"], SystemClock(), url=binance.url, silence_max_s=30)
     yield source
     await source.close()
@@ -153,7 +36,7 @@ async def collected(source: CcxtSource, desk: Desk, *, ticks: int = 0, anomalies
     return taken
 
 
-async def test_trades_flow_with_the_steps_of_the_market(binance: FakeBinance, source: CcxtSource) -> None:
+async def test_trades_flow_with_the_steps_of_the_market(binance: Any, source: CcxtSource) -> None:
     listings = await source.open()
     desk = Desk(listings, source.rules)
     await binance.watched("btcusdt@trade")
@@ -182,7 +65,7 @@ async def test_trades_flow_with_the_steps_of_the_market(binance: FakeBinance, so
     assert source.problem() is None
 
 
-async def test_a_cut_connection_comes_back_and_the_gap_is_marked(binance: FakeBinance, source: CcxtSource) -> None:
+async def test_a_cut_connection_comes_back_and_the_gap_is_marked(binance: Any, source: CcxtSource) -> None:
     desk = await a_desk(source)
     await binance.watched("btcusdt@trade")
     await binance.watched("ethusdt@trade")
@@ -200,11 +83,11 @@ async def test_a_cut_connection_comes_back_and_the_gap_is_marked(binance: FakeBi
     taken = await collected(source, desk, ticks=1)
 
     gaps = [gap for t in taken for gap in t.gaps]
-    assert gaps == [Gap(0, "reconnect", (NOW_MS + 1) * 1_000_000, (NOW_MS + 9) * 1_000_000)]
+    assert gaps == [Gap(0, "reconnect", (binance.now_ms + 1) * 1_000_000, (binance.now_ms + 9) * 1_000_000)]
     assert binance.connections >= 2
 
 
-async def test_a_trade_told_again_after_a_reconnect_is_dropped(binance: FakeBinance, source: CcxtSource) -> None:
+async def test_a_trade_told_again_after_a_reconnect_is_dropped(binance: Any, source: CcxtSource) -> None:
     desk = await a_desk(source)
     await binance.watched("btcusdt@trade")
     await binance.trade("BTCUSDT", 1, "61800.31", "0.006")
@@ -220,12 +103,10 @@ async def test_a_trade_told_again_after_a_reconnect_is_dropped(binance: FakeBina
     assert [sequence for t in taken for _, batch in t.batches for sequence in batch.sequences] == [2]
 
 
-async def test_a_trade_from_the_future_and_one_of_nothing_are_no_prices(
-    binance: FakeBinance, source: CcxtSource
-) -> None:
+async def test_a_trade_from_the_future_and_one_of_nothing_are_no_prices(binance: Any, source: CcxtSource) -> None:
     desk = await a_desk(source)
     await binance.watched("btcusdt@trade")
-    await binance.trade("BTCUSDT", 1, "61800.31", "0.006", at_ms=NOW_MS + 3_600_000)
+    await binance.trade("BTCUSDT", 1, "61800.31", "0.006", at_ms=binance.now_ms + 3_600_000)
     await binance.trade("BTCUSDT", 2, "0.00", "0.006")
     await binance.trade("BTCUSDT", 3, "61800.31", "0.006")
 
@@ -234,7 +115,7 @@ async def test_a_trade_from_the_future_and_one_of_nothing_are_no_prices(
     assert [anomaly.reason for t in taken for anomaly in t.anomalies] == [Reason.FROM_FUTURE, Reason.ZERO]
 
 
-async def test_a_mute_connection_is_taken_for_dead(binance: FakeBinance) -> None:
+async def test_a_mute_connection_is_taken_for_dead(binance: Any) -> None:
     source = CcxtSource("binance", ["BTC/USDT"], SystemClock(), url=binance.url, silence_max_s=1)
     try:
         desk = await a_desk(source)
@@ -262,7 +143,7 @@ async def _drain(source: CcxtSource, desk: Desk) -> list[Taken]:
         return []
 
 
-async def test_markets_are_asked_for_until_the_exchange_answers(binance: FakeBinance, source: CcxtSource) -> None:
+async def test_markets_are_asked_for_until_the_exchange_answers(binance: Any, source: CcxtSource) -> None:
     binance.fails_markets = 2
 
     listings = await source.open()
@@ -270,7 +151,7 @@ async def test_markets_are_asked_for_until_the_exchange_answers(binance: FakeBin
     assert [listing.symbol for listing in listings] == ["BTC/USDT", "ETH/USDT"]
 
 
-async def test_a_market_that_does_not_exist_is_named(binance: FakeBinance) -> None:
+async def test_a_market_that_does_not_exist_is_named(binance: Any) -> None:
     source = CcxtSource("binance", ["BTC/EUR"], SystemClock(), url=binance.url)
     with pytest.raises(SourceError, match="no 'BTC/EUR'; set SIGMAX_SYMBOLS"):
         await source.open()

@@ -135,11 +135,6 @@ class PostgresStore:
         async with self._database.transaction() as unit:
             await self._write_replay(unit, replay)
 
-    async def alert(self, alert: Alert) -> None:
-        """Tell people, through the outbox."""
-        async with self._database.transaction() as unit:
-            unit.publish(alert)
-
     async def drop_old_days(self, keep_days: int) -> int:
         """Drop the days of ticks that were last written more than `keep_days` ago; give how many."""
         async with self._database.transaction() as unit:
