@@ -23,7 +23,7 @@ class VenueUnderTest:
         self.ws_url = process.url.replace("http", "ws", 1)
         self.http = httpx2.AsyncClient(base_url=process.url, trust_env=False, timeout=10)
 
-    async def admin(self, path: str, **body: Any) -> Any:
+    async def admin(self, path: str, /, **body: Any) -> Any:
         answer = await self.http.post(
             f"/admin/{path}", json={k: str(v) if isinstance(v, Decimal) else v for k, v in body.items()}
         )

@@ -34,7 +34,7 @@ class RedisFeed:
         found = {}
         for stream in streams:
             entries = await self._redis.xrevrange(stream, count=1)
-            found[stream] = cast(bytes, entries[0][0]).decode() if entries else "0-0"
+            found[stream] = cast("bytes", entries[0][0]).decode() if entries else "0-0"
         return found
 
     def follow(self, positions: dict[str, str]) -> Tail:

@@ -1,7 +1,8 @@
 """A request, whichever way it came: over HTTP or over a socket."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from paper_venue.domain import errors
@@ -24,6 +25,8 @@ class Venue:
     counters: RateCounters
     faults: Faults
     is_admin_enabled: bool
+    serials: Iterator[int] = field(default_factory=count)
+    """Tell apart requests of the same nanosecond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,11 @@ class Call:
     def instrument_id(self) -> str:
         """Give the instrument that `symbol` names. Raises `DialectError` for an unknown one."""
         return self.desk.floor.instrument_of(self.params.text("symbol"))
+
+    @property
+    def seed(self) -> str:
+        """Give a text that no other request has: names that the client left out are made from it."""
+        return f"{self.account_id}:{self.now_ns}:{next(self.venue.serials)}"
 
     @property
     def rules(self) -> TradingRules:

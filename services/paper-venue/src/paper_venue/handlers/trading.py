@@ -133,8 +133,7 @@ async def no_order_lists(call: Call) -> list[Any]:  # noqa: ARG001 - every actio
 
 
 def _request(call: Call) -> OrderRequest:
-    rules = call.rules
-    return read_request(call.params, rules, call.account_id, f"{call.account_id}:{rules.symbol}:{call.now_ns}")
+    return read_request(call.params, call.rules, call.account_id, call.seed)
 
 
 def _order_names(call: Call) -> tuple[int | None, str | None]:
@@ -145,7 +144,7 @@ def _order_names(call: Call) -> tuple[int | None, str | None]:
 
 
 def _cancel_id(call: Call) -> str:
-    return call.params.client_id("newClientOrderId") or generated_client_id(f"cancel:{call.account_id}:{call.now_ns}")
+    return call.params.client_id("newClientOrderId") or generated_client_id(call.seed)
 
 
 def _page(call: Call, from_id: str) -> Page:
