@@ -1,6 +1,7 @@
 """Asks a model over any endpoint that speaks the OpenAI chat API."""
 
 import asyncio
+import logging
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
@@ -23,6 +24,7 @@ from llm_controller.domain.reply import REPLY_MAX
 from sigmax.runtime.clock import ClockPort
 
 log = structlog.get_logger()
+logging.getLogger("openai").setLevel(logging.WARNING)  # it logs whole prompts at debug; the tape has them
 tracer = trace.get_tracer("llm_controller")
 
 Format = Literal["json_schema", "json_object", "text"]

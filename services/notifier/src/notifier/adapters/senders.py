@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from sigmax.runtime.settings import SettingsError
 from sigmax.schemas.types import AlertLevel
 
 log = structlog.get_logger()
+for _talkative in ("apprise", "urllib3"):  # some services carry their token in the path that these log
+    logging.getLogger(_talkative).setLevel(logging.WARNING)
 
 _TYPES = {
     AlertLevel.INFO: NotifyType.INFO,
