@@ -46,14 +46,15 @@ async def wire(service: Service) -> AsyncIterator[None]:
         approval_lifetime=settings.approval_lifetime,
         judgement_grace=settings.judgement_grace,
     )
-    service.on(Signal, partial(on_signal, world=world))
-    service.on(JudgementRequested, partial(on_judgement_requested, world=world))
-    service.on(Decision, partial(on_decision, world=world))
-    service.on(Fill, partial(on_fill, world=world))
-    service.on(OrderEvent, partial(on_order_event, world=world))
-    service.on(PositionChanged, partial(on_position_changed, world=world))
-    service.on(Reconciled, partial(on_reconciled, world=world))
-    service.on(Command, partial(on_command, world=world))
+    # Decisions on one account wait for one another: more at a time would only take the connections a halt needs.
+    service.on(Command, partial(on_command, world=world), prefetch=1)
+    service.on(Signal, partial(on_signal, world=world), prefetch=3)
+    service.on(JudgementRequested, partial(on_judgement_requested, world=world), prefetch=1)
+    service.on(Decision, partial(on_decision, world=world), prefetch=1)
+    service.on(Fill, partial(on_fill, world=world), prefetch=2)
+    service.on(OrderEvent, partial(on_order_event, world=world), prefetch=2)
+    service.on(PositionChanged, partial(on_position_changed, world=world), prefetch=2)
+    service.on(Reconciled, partial(on_reconciled, world=world), prefetch=1)
     service.every(_STAGES_INTERVAL_S, partial(tell_stages, world), name="stages", singleton=True)
     # No leader is needed: the row locks let one replica have each proposal.
     service.every(_SWEEP_INTERVAL_S, partial(deny_unjudged, world), name="unjudged")
