@@ -7,11 +7,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from uuid import UUID, uuid5
 
 import asyncpg
 import httpx2
 import pytest_asyncio
 
+from sigmax.schemas.base import NAMESPACE
 from sigmax_local.testkit.service_process import running_service
 
 PASSWORD = "the first admin walks by the river"
@@ -27,6 +29,8 @@ class Live:
     http: httpx2.AsyncClient
     new_client: Callable[[], httpx2.AsyncClient]
     clients: list[httpx2.AsyncClient]
+    password: str = PASSWORD
+    some_id: UUID = uuid5(NAMESPACE, "some")
 
     async def login(self, login: str, password: str) -> dict[str, Any]:
         """Sign in as a program does; give the session."""

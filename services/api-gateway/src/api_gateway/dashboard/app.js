@@ -1,0 +1,255 @@
+"use strict";
+// The page itself: reads everything once, then again when a live event says that it changed.
+
+const $ = (id) => document.getElementById(id);
+const state = { me: null, last: {}, isLive: false, data: {} };
+const READS = {
+  accounts: "/accounts", positions: "/positions?is_open=true", orders: "/orders?limit=20", fills: "/fills?limit=15",
+  denials: "/verdicts?outcome=denied&limit=15", strategies: "/strategies", services: "/system/health",
+  alerts: "/alerts?limit=10", stages: "/risk/stages",
+};
+const READS_AFTER = {
+  orders: ["orders"], fills: ["fills", "positions", "accounts"], positions: ["positions", "accounts"],
+  denials: ["denials"], alerts: ["alerts"], stages: ["stages"], reconciliations: ["accounts"],
+};
+const stale = new Set();
+let closeWatch = () => {};
+
+function number(value, digits = 6) {
+  if (value === null || value === undefined) return "–";
+  return Number(value).toLocaleString(language, { maximumFractionDigits: digits });
+}
+const money = (value) => number(value, 2);
+const time = (value) => (value ? new Date(value).toLocaleTimeString(language, { hour12: false }) : "–");
+const sign = (value) => (Number(value) > 0 ? "up" : Number(value) < 0 ? "down" : "");
+
+function element(name, text, className) {
+  const made = document.createElement(name);
+  if (text !== undefined && text !== null) made.textContent = text;
+  if (className) made.className = className;
+  return made;
+}
+
+function button(text, onClick, className) {
+  const made = element("button", text, className);
+  made.type = "button";
+  made.addEventListener("click", () => onClick().catch(tell));
+  return made;
+}
+
+function table(id, columns, rows) {
+  const head = element("thead");
+  const line = head.appendChild(element("tr"));
+  for (const [title] of columns) line.append(element("th", title && word(title)));
+  const body = element("tbody");
+  for (const row of rows) {
+    const tr = body.appendChild(element("tr"));
+    for (const [, cell, className] of columns) {
+      const content = cell(row);
+      const td = element("td", content instanceof Node ? null : content, className ? className(row) : "");
+      if (content instanceof Node) td.append(content);
+      tr.append(td);
+    }
+  }
+  if (!rows.length) {
+    const td = element("td", word("none"), "none");
+    td.colSpan = columns.length;
+    body.appendChild(element("tr")).append(td);
+  }
+  $(id).replaceChildren(head, body);
+}
+
+const may = (right) => state.me && state.me.rights.includes(right);
+const right = () => "number";
+
+function draw() {
+  const { accounts = [], positions = [], orders, fills, denials, strategies = [], services, alerts, stages = [] } = state.data;
+  drawNumbers(accounts, orders, services);
+  table("positions", [
+    ["instrument", (p) => p.instrument_id], ["quantity", (p) => number(p.quantity, 8), right],
+    ["average", (p) => number(p.average_price), right], ["last", (p) => number(state.last[p.instrument_id] ?? p.last_price), right],
+    ["unrealized", (p) => money(pnl(p)), (p) => `number ${sign(pnl(p))}`],
+    ["realized", (p) => money(p.realized_pnl), (p) => `number ${sign(p.realized_pnl)}`],
+  ], positions);
+  table("orders", [
+    ["time", (o) => time(o.created_at)], ["strategy", (o) => o.strategy_id], ["instrument", (o) => o.instrument_id],
+    ["side", (o) => o.side, (o) => o.side], ["quantity", (o) => number(o.quantity, 8), right],
+    ["price", (o) => number(o.average_price ?? o.limit_price), right],
+    ["filled", (o) => number(o.filled_quantity, 8), right], ["status", (o) => o.status.replaceAll("_", " ")],
+    ["", (o) => (may("reduce") && ["new", "partially_filled"].includes(o.status)
+      ? button(word("cancel"), () => act(`/orders/${o.client_order_id}/cancel`)) : "")],
+  ], orders ? orders.items : []);
+  table("fills", [
+    ["time", (f) => time(f.executed_at)], ["instrument", (f) => f.instrument_id], ["side", (f) => f.side, (f) => f.side],
+    ["quantity", (f) => number(f.quantity, 8), right], ["price", (f) => number(f.price), right],
+    ["", (f) => button("?", () => why(f))],
+  ], fills ? fills.items : []);
+  table("denials", [
+    ["time", (v) => time(v.created_at)], ["strategy", (v) => v.strategy_id],
+    ["code", (v) => v.code.replaceAll("_", " ")], ["reason", (v) => v.text],
+  ], denials ? denials.items : []);
+  table("strategies", [
+    ["strategy", (s) => s.strategy_id], ["status", (s) => s.status, (s) => s.status],
+    ["params", (s) => Object.entries(s.params).map(([name, value]) => `${name} ${value}`).join(", ")],
+    ["", strategyButton],
+  ], strategies);
+  drawServices(services);
+  table("alerts", [
+    ["time", (a) => time(a.last_at)], ["level", (a) => a.level, (a) => a.level], ["text", (a) => a.text],
+    ["acknowledged", (a) => a.acknowledged_by ?? (may("acknowledge")
+      ? button(word("acknowledge"), async () => { await post(`/alerts/${a.alert_id}/acknowledge`); await read("alerts"); }) : "")],
+  ], alerts ? alerts.items : []);
+  drawStage(stages);
+}
+
+function pnl(position) {
+  const last = state.last[position.instrument_id] ?? position.last_price;
+  return last === null || last === undefined ? null : (last - position.average_price) * position.quantity;
+}
+
+function drawNumbers(accounts, orders, services) {
+  const cards = [];
+  for (const account of accounts) {
+    const name = accounts.length > 1 ? ` · ${account.account_id}` : "";
+    cards.push([word("equity") + name, `${money(account.equity)} ${account.currency}`]);
+    cards.push([word("cash") + name, `${money(account.cash[account.currency] ?? 0)} ${account.currency}`]);
+    cards.push([word("unrealized") + name, money(account.unrealized_pnl), sign(account.unrealized_pnl)]);
+    cards.push([word("realized") + name, money(account.realized_pnl), sign(account.realized_pnl)]);
+  }
+  const open = orders ? orders.items.filter((o) => ["pending_new", "new", "partially_filled", "pending_cancel"].includes(o.status)) : [];
+  cards.push([word("open"), String(open.length)]);
+  if (services) cards.push([word("queued"), String(services.queued)]);
+  $("numbers").replaceChildren(...cards.map(([title, value, className]) => {
+    const card = element("div", null, "card");
+    card.append(element("span", title), element("strong", value, className));
+    return card;
+  }));
+}
+
+function drawServices(services) {
+  const badge = $("health");
+  badge.hidden = !services;
+  if (!services) return;
+  badge.textContent = `${services.is_healthy ? word("healthy") : word("unhealthy")} · ${state.isLive ? word("live") : word("reconnecting")}`;
+  badge.className = `badge ${services.is_healthy && state.isLive ? "good" : "bad"}`;
+  const problem = (s) => s.replicas.flatMap((r) => r.problems).join("; ");
+  const alive = (s) => s.replicas.some((r) => r.is_alive);
+  table("services", [
+    ["service", (s) => s.service],
+    ["state", (s) => (s.is_healthy ? word("ready") : alive(s) ? `${word("notReady")}: ${problem(s)}` : word("silent")),
+      (s) => (s.is_healthy ? "up" : "down")],
+    ["waiting", (s) => s.replicas.reduce((sum, r) => sum + Object.values(r.queues).reduce((a, b) => a + b, 0), 0), right],
+  ], services.services);
+}
+
+function drawStage(stages) {
+  const global = stages.find((s) => s.scope === "global");
+  const badge = $("stage");
+  badge.hidden = !global;
+  if (!global) return;
+  badge.textContent = global.stage;
+  badge.className = `badge ${global.stage === "normal" ? "good" : "bad"}`;
+  const isHalted = ["halted", "locked"].includes(global.stage);
+  $("halt").hidden = !may("reduce") || isHalted;
+  $("resume").hidden = !may("release") || global.stage === "normal";
+}
+
+function strategyButton(strategy) {
+  if (strategy.status === "active") return may("reduce") ? button(word("stop"), () => act(`/strategies/${strategy.strategy_id}/stop`)) : "";
+  return may("trade") ? button(word("activate"), () => act(`/strategies/${strategy.strategy_id}/activate`)) : "";
+}
+
+async function act(path, body = {}) {
+  await command(path, body);
+  tell({ message: word("sent") });
+  setTimeout(() => ["strategies", "orders", "stages"].forEach((name) => stale.add(name)), 800);
+}
+
+async function why(fill) {
+  const chain = await get(`/why/${encodeURIComponent(fill.execution_id)}?account_id=${encodeURIComponent(fill.account_id)}`);
+  const parts = [];
+  const part = (title, lines) => parts.push(element("h3", title), ...lines.map((line) => element("p", line)));
+  if (chain.signal) {
+    const features = Object.entries(chain.signal.features ?? {}).map(([name, value]) => `${name} = ${value}`).join(", ");
+    part(word("signal"), [`${chain.signal.strategy_id} v${chain.signal.strategy_version}: ${chain.signal.reason}`, features]);
+  }
+  if (chain.decision) part(word("decision"), [`${chain.decision.policy}: ${chain.decision.verdict}`, ...chain.decision.reasons]);
+  for (const call of chain.calls) part(call.model, [JSON.stringify(call.prompt), call.reply ?? call.error ?? ""]);
+  if (chain.verdict) {
+    part(word("checks"), chain.verdict.checks.map((c) => `${c.passed ? "✓" : "✗"} ${c.code}: ${word("seen")} ${c.seen}, ${word("limit")} ${c.limit}`));
+  }
+  if (chain.order) {
+    part(word("order"), [`${chain.order.client_order_id}: ${chain.order.side} ${number(chain.order.quantity, 8)} @ ${number(chain.order.limit_price)}`,
+      `${word("tickToSend")}: ${number(chain.tick_to_send_ms, 1)} ms`]);
+  }
+  part(word("ledger"), chain.ledger.map((e) => `${e.ledger_account} ${e.asset}: ${number(e.amount, 8)}`));
+  $("why-body").replaceChildren(...parts);
+  $("why").showModal();
+}
+
+function tell(error) {
+  $("notice").textContent = error.message;
+  setTimeout(() => { $("notice").textContent = ""; }, 6000);
+}
+
+async function read(name) {
+  state.data[name] = await get(READS[name]);
+  draw();
+}
+
+async function readStale() {
+  const names = [...stale];
+  stale.clear();
+  await Promise.all(names.map((name) => read(name).catch(tell)));
+}
+
+function onEvent(event) {
+  if (event.topic === "ticks") {
+    for (const tick of event.data) state.last[tick.instrument_id] = tick.price;
+    if (state.data.positions) draw();
+    return;
+  }
+  for (const name of READS_AFTER[event.topic] ?? []) stale.add(name);
+}
+
+async function start() {
+  state.me = await get("/auth/me");
+  $("who").textContent = `${state.me.login} · ${state.me.role}`;
+  $("signed-out").hidden = true;
+  $("signed-in").hidden = $("logout").hidden = false;
+  await Promise.all(Object.keys(READS).map((name) => read(name).catch(tell)));
+  closeWatch();
+  closeWatch = watch(["ticks", ...Object.keys(READS_AFTER)], onEvent, (isLive) => { state.isLive = isLive; draw(); });
+}
+
+function showSignedOut() {
+  closeWatch();
+  state.me = null;
+  state.data = {};
+  for (const id of ["signed-in", "logout", "halt", "resume", "health", "stage"]) $(id).hidden = true;
+  $("who").textContent = "";
+  $("signed-out").hidden = false;
+}
+
+$("login").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const form = event.target;
+  try {
+    await signIn(form.login.value, form.password.value);
+    form.reset();
+    $("login-error").textContent = "";
+    await start();
+  } catch (error) {
+    $("login-error").textContent = error.message;
+  }
+});
+$("logout").addEventListener("click", () => signOut().catch(tell).finally(showSignedOut));
+$("language").addEventListener("click", () => { switchLanguage(); if (state.me) draw(); });
+$("halt").addEventListener("click", () => { if (confirm(word("reallyHalt"))) act("/risk/halt", { reason: "dashboard" }).catch(tell); });
+$("resume").addEventListener("click", () => { if (confirm(word("reallyResume"))) act("/risk/resume", { reason: "dashboard" }).catch(tell); });
+$("why-close").addEventListener("click", () => $("why").close());
+whenSignedOut = showSignedOut;
+
+setInterval(() => { if (state.me) { stale.add("services"); readStale(); } }, 2000);
+speak();
+refresh().then((isSignedIn) => (isSignedIn ? start() : showSignedOut())).catch(showSignedOut);
