@@ -214,9 +214,21 @@ async def test_a_kill_amid_a_storm_of_orders_leaves_books_that_balance(clean: An
     assert doubled["n"] == 0
 
 
-async def test_only_one_of_two_processes_is_the_venue(clean: Any, open_venue: Any) -> None:
-    async with open_venue() as venue:
-        with pytest.raises(AssertionError, match="not loaded"):
-            async with asyncio.timeout(70), open_venue(replica="1"):
-                pass
-        assert (await venue.http.get("/health/ready")).status_code == 200
+async def test_a_second_process_waits_and_takes_over_when_the_first_dies(clean: Any, open_venue: Any) -> None:
+    async with open_venue() as first:
+        symbol = await first.market()
+        second = open_venue(replica="1")
+        starting = asyncio.create_task(second.__aenter__())
+        client = first.client()
+        order = await client.create_order(symbol, "limit", "buy", 1, 90)
+        await asyncio.sleep(3)
+        assert not starting.done()
+        await first.process.kill()
+        await client.close()
+    venue = await asyncio.wait_for(starting, 20)
+    try:
+        client = venue.client()
+        assert [open_order["id"] for open_order in await client.fetch_open_orders(symbol)] == [order["id"]]
+        await client.close()
+    finally:
+        await second.__aexit__(None, None, None)
