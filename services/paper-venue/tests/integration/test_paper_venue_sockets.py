@@ -143,4 +143,3 @@ async def test_orders_go_over_the_socket_as_ccxt_sends_them(venue: Any, client: 
 
     assert (placed["clientOrderId"], asked["status"], len(listed)) == ("by-socket", "open", 1)
     assert canceled["status"] == "canceled"
-    assert (await client.fetch_balance_ws())["USDT"]["used"] == 0

@@ -1,6 +1,6 @@
 """What the venue counts."""
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Histogram
 
 REQUESTS = Counter("paper_venue_requests_total", "Requests answered.", ["endpoint", "status"])
 ORDER_SECONDS = Histogram(
@@ -9,4 +9,3 @@ ORDER_SECONDS = Histogram(
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
 )
 ENTRIES = Counter("paper_venue_entries_total", "Stream entries applied.", ["outcome"])
-LISTENERS = Gauge("paper_venue_listeners", "Open WebSockets.", ["kind"])
