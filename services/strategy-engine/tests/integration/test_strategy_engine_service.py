@@ -207,7 +207,9 @@ async def test_after_a_crash_indicators_are_warm_and_no_signal_is_made_twice(
 
     assert sorted(signal.instrument_id for signal in world.signals) == sorted(MANY)
     assert len({signal.message_id for signal in world.signals}) == 12
-    highs = await world.database.fetch("SELECT DISTINCT features->>'channel_high' FROM strategy_engine.signals")
+    highs = await world.database.fetch(
+        "SELECT DISTINCT features->>'channel_high' FROM strategy_engine.signals WHERE strategy_id = 'donchian-breakout'"
+    )
     assert [row[0] for row in highs] == ["101"]
 
 
