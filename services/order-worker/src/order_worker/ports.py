@@ -99,6 +99,35 @@ class PositionRow:
     last: tuple[datetime, str] | None
 
 
+@dataclass(frozen=True)
+class Locked:
+    """What a sighting is booked against, held until the transaction ends."""
+
+    account: Account
+    order: Order
+    has_orphans: bool
+    """Trades of this order came before it was known."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Sums over fills and entries, as they are in this transaction."""
+
+    filled_quantity: Decimal
+    average_price: Decimal | None
+    row: PositionRow
+    cash: Mapping[str, CashBalance]
+
+
+@dataclass(frozen=True)
+class Movement:
+    """What fills of one instrument do to the books."""
+
+    row: PositionRow
+    transactions: tuple[Transaction, ...]
+    sequence: int
+
+
 class PagePort(Protocol):
     """One transaction: what is read and recorded here commits together or not at all."""
 
@@ -111,20 +140,16 @@ class PagePort(Protocol):
         ...
 
     # orders
-    async def add(self, order: Order, now: datetime) -> bool:
-        """Add an order; False when there is one of its client id or signal."""
+    async def add(self, order: Order, now: datetime) -> Order | None:
+        """Add an order, and give it, with the wish of a cancel that came before it; None when it is there already."""
         ...
 
     async def order(self, client_order_id: str) -> Order | None:
         """Give an order, locked."""
         ...
 
-    async def save(self, order: Order, now: datetime) -> None:
-        """Write an order's state."""
-        ...
-
-    async def has_ready(self, key: tuple[str, str]) -> bool:
-        """Say whether an order of the key waits to be sent."""
+    async def save(self, order: Order, now: datetime) -> bool:
+        """Write an order's state; True when another order of its key waits to be sent."""
         ...
 
     async def expired(self, now: datetime, limit: int) -> list[Order]:
@@ -139,17 +164,13 @@ class PagePort(Protocol):
         """Keep a cancel whose order has not come yet."""
         ...
 
-    async def is_cancel_wanted(self, client_order_id: str) -> bool:
-        """Say whether a cancel came before its order."""
-        ...
-
     # fills, positions, money
     async def lock_account(self) -> Account:
         """Give the account's row, locked: whoever changes money or positions holds it first."""
         ...
 
-    async def set_sequence(self, sequence: int) -> None:
-        """Write the account's sequence."""
+    async def lock(self, client_order_id: str, venue_order_id: str) -> Locked:
+        """Give the account and the order, locked in this turn. Raises `LookupError` for an order that is gone."""
         ...
 
     async def block(self, reason: str, now: datetime) -> None:
@@ -164,10 +185,6 @@ class PagePort(Protocol):
         """Enter trades, and give those that were not there."""
         ...
 
-    async def fill_totals(self, client_order_id: str) -> tuple[Decimal, Decimal | None]:
-        """Sum an order's fills: the quantity, and the average price."""
-        ...
-
     async def keep_orphan(self, trade: Trade, now: datetime) -> None:
         """Keep a trade whose order is not known yet."""
         ...
@@ -176,16 +193,16 @@ class PagePort(Protocol):
         """Take out the kept trades that are this order's."""
         ...
 
-    async def position(self, instrument_id: str) -> PositionRow:
-        """Give a position as it was last folded."""
+    async def standing(self, order: Order, now: datetime) -> Standing:
+        """Sum the order's fills and the account's money, and give the position as it was last folded."""
         ...
 
     async def executions(self, instrument_id: str) -> list[Execution]:
         """Give every fill of an instrument, to fold them anew."""
         ...
 
-    async def save_position(self, instrument_id: str, row: PositionRow, now: datetime) -> None:
-        """Write a position."""
+    async def move(self, instrument_id: str, movement: Movement, now: datetime) -> None:
+        """Write a position, its ledger transactions, and the account's sequence, in one step."""
         ...
 
     async def add_transactions(self, transactions: Sequence[Transaction], now: datetime) -> None:

@@ -4,16 +4,17 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import text
 
 from order_worker.adapters import metrics
-from order_worker.adapters.rows import execution_of, summed, trade_of
+from order_worker.adapters.rows import ORDER_COLUMNS, execution_of, order_of, summed, trade_of
 from order_worker.domain.booking import Transaction
 from order_worker.domain.order import Order
 from order_worker.domain.sightings import Trade
 from order_worker.domain.terms import Terms
-from order_worker.ports import Account, PositionRow
+from order_worker.ports import Account, Locked, Movement, PositionRow, Standing
 from sigmax.domain.ledger import Execution, Position, imbalance
 from sigmax.runtime.database import Unit
 from sigmax.schemas.orders import CashBalance, Difference
@@ -34,10 +35,6 @@ _ADD_FILLS = text(
     ON CONFLICT DO NOTHING RETURNING execution_id
     """
 )
-_TOTALS = text(
-    "SELECT COALESCE(sum(quantity), 0) AS quantity, sum(price * quantity) AS notional FROM fills"
-    " WHERE client_order_id = :client_order_id"
-)
 _KEEP_ORPHAN = text(
     """
     INSERT INTO orphan_fills (account_id, execution_id, venue_order_id, client_order_id, symbol, side, price, quantity,
@@ -51,19 +48,7 @@ _ADOPT = text(
     "DELETE FROM orphan_fills WHERE account_id = :account_id"
     " AND (venue_order_id = :venue_order_id OR client_order_id = :client_order_id) RETURNING *"
 )
-_SAVE_POSITION = text(
-    """
-    INSERT INTO positions (account_id, instrument_id, quantity, average_price, realized_pnl, last_executed_at,
-        last_execution_id, updated_at)
-    VALUES (:account_id, :instrument_id, :quantity, :average_price, :realized_pnl, :last_at, :last_id, :now)
-    ON CONFLICT (account_id, instrument_id) DO UPDATE SET quantity = excluded.quantity,
-        average_price = excluded.average_price, realized_pnl = excluded.realized_pnl,
-        last_executed_at = excluded.last_executed_at, last_execution_id = excluded.last_execution_id,
-        updated_at = excluded.updated_at
-    """
-)
-_ADD_ENTRIES = text(
-    """
+_INSERT_ENTRIES = """
     INSERT INTO ledger_entries (transaction_id, account_id, ledger_account, asset, amount, settles_at, reason,
         execution_id, created_at)
     SELECT t.transaction_id, :account_id, t.ledger_account, t.asset, t.amount, t.settles_at, t.reason,
@@ -72,7 +57,20 @@ _ADD_ENTRIES = text(
         CAST(:amounts AS numeric[]), CAST(:settles AS timestamptz[]), CAST(:reasons AS text[]),
         CAST(:execution_ids AS text[]))
         AS t (transaction_id, ledger_account, asset, amount, settles_at, reason, execution_id)
-    """
+"""
+_ADD_ENTRIES = text(_INSERT_ENTRIES)
+_MOVE = text(
+    f"""
+    WITH booked AS ({_INSERT_ENTRIES}),
+    counted AS (UPDATE accounts SET sequence = :sequence WHERE account_id = :account_id)
+    INSERT INTO positions (account_id, instrument_id, quantity, average_price, realized_pnl, last_executed_at,
+        last_execution_id, updated_at)
+    VALUES (:account_id, :instrument_id, :quantity, :average_price, :realized_pnl, :last_at, :last_id, :now)
+    ON CONFLICT (account_id, instrument_id) DO UPDATE SET quantity = excluded.quantity,
+        average_price = excluded.average_price, realized_pnl = excluded.realized_pnl,
+        last_executed_at = excluded.last_executed_at, last_execution_id = excluded.last_execution_id,
+        updated_at = excluded.updated_at
+    """  # noqa: S608 (the statement is a constant)
 )
 _SUMS = """
     SELECT asset, sum(amount) AS amount, COALESCE(sum(amount) FILTER (WHERE settles_at <= :now), 0) AS settled FROM (
@@ -84,6 +82,29 @@ _SUMS = """
             (SELECT max(up_to_entry_id) FROM ledger_checkpoints WHERE account_id = :account_id), 0)) AS entries
     WHERE ledger_account IN ({accounts}) GROUP BY asset
 """
+_STANDING = text(
+    f"""
+    SELECT f.filled, f.notional, p.*, (
+        SELECT json_agg(json_build_array(c.asset, c.amount::text, c.settled::text))::text
+        FROM ({_SUMS.format(accounts="'cash'")}) AS c) AS cash
+    FROM (SELECT COALESCE(sum(quantity), 0) AS filled, sum(price * quantity) AS notional FROM fills
+          WHERE client_order_id = :client_order_id) AS f
+    LEFT JOIN positions p ON p.account_id = :account_id AND p.instrument_id = :instrument_id
+    """  # noqa: S608 (the statement is a constant)
+)
+# The account's row is locked inside the scan, the order's on top of it: always in this turn.
+_LOCK_BOTH = text(
+    f"""
+    WITH held AS MATERIALIZED (
+        SELECT account_id AS held_id, sequence AS account_sequence, blocked_reason, blocked_at, reconciled_at
+        FROM accounts WHERE account_id = :account_id FOR UPDATE)
+    SELECT {ORDER_COLUMNS}, held.*, EXISTS (
+        SELECT FROM orphan_fills o WHERE o.account_id = :account_id
+        AND (o.venue_order_id = :venue_order_id OR o.client_order_id = :client_order_id)) AS has_orphans
+    FROM held JOIN orders ON orders.account_id = held.held_id AND orders.client_order_id = :client_order_id
+    FOR UPDATE OF orders
+    """  # noqa: S608 (columns are constants)
+)
 _CASH = text(_SUMS.format(accounts="'cash'"))
 _BALANCES = text(_SUMS.format(accounts="'cash', 'holding'"))
 _RECONCILED = text("UPDATE accounts SET is_reconciled = :passed, reconciled_at = :now WHERE account_id = :account_id")
@@ -102,12 +123,18 @@ class MoneyPage:
         row = (await self._session.execute(_LOCK, {"account_id": self._terms.account_id})).one()
         return Account(row.sequence, row.blocked_reason, row.blocked_at, row.reconciled_at)
 
-    async def set_sequence(self, sequence: int) -> None:
-        """Write the account's sequence."""
-        await self._session.execute(
-            text("UPDATE accounts SET sequence = :sequence WHERE account_id = :account_id"),
-            {"account_id": self._terms.account_id, "sequence": sequence},
-        )
+    async def lock(self, client_order_id: str, venue_order_id: str) -> Locked:
+        """Give the account and the order, locked in this turn. Raises `LookupError` for an order that is gone."""
+        values = {
+            "account_id": self._terms.account_id,
+            "client_order_id": client_order_id,
+            "venue_order_id": venue_order_id,
+        }
+        row = (await self._session.execute(_LOCK_BOTH, values)).first()
+        if row is None:
+            raise LookupError(f"order {client_order_id} was there and is gone")
+        account = Account(row.account_sequence, row.blocked_reason, row.blocked_at, row.reconciled_at)
+        return Locked(account, order_of(row), row.has_orphans)
 
     async def block(self, reason: str, now: datetime) -> None:
         """Stop all sends of the account until a person releases it."""
@@ -153,11 +180,6 @@ class MoneyPage:
         unique = {trade.execution_id: trade for trade in trades}
         return [trade for execution_id, trade in unique.items() if execution_id in entered]
 
-    async def fill_totals(self, client_order_id: str) -> tuple[Decimal, Decimal | None]:
-        """Sum an order's fills: the quantity, and the average price."""
-        row = (await self._session.execute(_TOTALS, {"client_order_id": client_order_id})).one()
-        return row.quantity, row.notional / row.quantity if row.quantity else None
-
     async def keep_orphan(self, trade: Trade, now: datetime) -> None:
         """Keep a trade whose order is not known yet."""
         values = {
@@ -186,15 +208,28 @@ class MoneyPage:
         }
         return [trade_of(row) for row in await self._session.execute(_ADOPT, values)]
 
-    async def position(self, instrument_id: str) -> PositionRow:
-        """Give a position as it was last folded."""
-        query = text("SELECT * FROM positions WHERE account_id = :account_id AND instrument_id = :instrument_id")
-        values = {"account_id": self._terms.account_id, "instrument_id": instrument_id}
-        row = (await self._session.execute(query, values)).first()
-        if row is None:
-            return PositionRow(Position(), None)
-        position = Position(row.quantity, row.average_price, row.realized_pnl)
-        return PositionRow(position, (row.last_executed_at, row.last_execution_id))
+    async def standing(self, order: Order, now: datetime) -> Standing:
+        """Sum the order's fills and the account's money, and give the position as it was last folded."""
+        values = {
+            "account_id": self._terms.account_id,
+            "instrument_id": order.approved.instrument_id,
+            "client_order_id": order.client_order_id,
+            "now": now,
+        }
+        row = (await self._session.execute(_STANDING, values)).one()
+        held = PositionRow(Position(), None)
+        if row.last_executed_at is not None:
+            position = Position(row.quantity, row.average_price, row.realized_pnl)
+            held = PositionRow(position, (row.last_executed_at, row.last_execution_id))
+        return Standing(
+            filled_quantity=row.filled,
+            average_price=row.notional / row.filled if row.filled else None,
+            row=held,
+            cash={
+                asset: CashBalance(total=Decimal(total), settled=Decimal(settled))
+                for asset, total, settled in json.loads(row.cash or "[]")
+            },
+        )
 
     async def executions(self, instrument_id: str) -> list[Execution]:
         """Give every fill of an instrument, to fold them anew."""
@@ -202,28 +237,32 @@ class MoneyPage:
         values = {"account_id": self._terms.account_id, "instrument_id": instrument_id}
         return [execution_of(row) for row in await self._session.execute(query, values)]
 
-    async def save_position(self, instrument_id: str, row: PositionRow, now: datetime) -> None:
-        """Write a position."""
-        last_at, last_id = row.last or (now, "")
+    async def move(self, instrument_id: str, movement: Movement, now: datetime) -> None:
+        """Write a position, its ledger transactions, and the account's sequence, in one step."""
+        position = movement.row.position
+        last_at, last_id = movement.row.last or (now, "")
         values = {
-            "account_id": self._terms.account_id,
+            **self._lines(movement.transactions, now),
+            "sequence": movement.sequence,
             "instrument_id": instrument_id,
-            "quantity": row.position.quantity,
-            "average_price": row.position.average_price,
-            "realized_pnl": row.position.realized_pnl,
+            "quantity": position.quantity,
+            "average_price": position.average_price,
+            "realized_pnl": position.realized_pnl,
             "last_at": last_at,
             "last_id": last_id,
-            "now": now,
         }
-        await self._session.execute(_SAVE_POSITION, values)
+        await self._session.execute(_MOVE, values)
 
     async def add_transactions(self, transactions: Sequence[Transaction], now: datetime) -> None:
         """Append to the ledger. Raises `ValueError` unless each transaction sums to zero per asset."""
+        await self._session.execute(_ADD_ENTRIES, self._lines(transactions, now))
+
+    def _lines(self, transactions: Sequence[Transaction], now: datetime) -> dict[str, Any]:
         for transaction in transactions:
             if off := imbalance(transaction.entries):
                 raise ValueError(f"transaction {transaction.transaction_id} does not sum to zero: {off}")
         lines = [(transaction, entry) for transaction in transactions for entry in transaction.entries]
-        values = {
+        return {
             "account_id": self._terms.account_id,
             "now": now,
             "transaction_ids": [transaction.transaction_id for transaction, _ in lines],
@@ -234,7 +273,6 @@ class MoneyPage:
             "reasons": [transaction.reason for transaction, _ in lines],
             "execution_ids": [transaction.execution_id or "" for transaction, _ in lines],
         }
-        await self._session.execute(_ADD_ENTRIES, values)
 
     async def cash(self, now: datetime) -> dict[str, CashBalance]:
         """Sum the money by asset."""

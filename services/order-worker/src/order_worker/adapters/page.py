@@ -1,5 +1,6 @@
 """One transaction of the books: orders, and what concerns them alone."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import text
@@ -12,18 +13,24 @@ from sigmax.schemas.control import StageChanged
 from sigmax.schemas.orders import CancelRequested
 
 _COLUMNS = (*APPROVED_COLUMNS, *STATE_COLUMNS)
-_PLACES = ", ".join("CAST(:approved AS jsonb)" if column == "approved" else f":{column}" for column in _COLUMNS)
+_CASTS = {
+    "approved": "CAST(:approved AS jsonb)",
+    "cancel_wanted": "EXISTS (SELECT FROM cancels_wanted WHERE client_order_id = :client_order_id)",
+}
+_PLACES = ", ".join(_CASTS.get(column, f":{column}") for column in _COLUMNS)
 _ADD = text(
     f"INSERT INTO orders ({', '.join(_COLUMNS)}) VALUES ({_PLACES})"  # noqa: S608 (columns are constants)
-    " ON CONFLICT DO NOTHING RETURNING order_id"
+    " ON CONFLICT DO NOTHING RETURNING cancel_wanted"
 )
 _SET = ", ".join(f"{column} = :{column}" for column in STATE_COLUMNS)
-_SAVE = text(f"UPDATE orders SET {_SET}, updated_at = :now WHERE client_order_id = :client_order_id")  # noqa: S608
-_BY_CLIENT_ID = text(f"SELECT {ORDER_COLUMNS} FROM orders WHERE client_order_id = :id FOR UPDATE")  # noqa: S608
-_HAS_READY = text(
-    "SELECT EXISTS (SELECT FROM orders WHERE account_id = :account_id AND instrument_id = :instrument_id"
-    " AND submission = 'ready')"
+_SAVE = text(
+    f"""
+    UPDATE orders SET {_SET}, updated_at = :now WHERE client_order_id = :client_order_id
+    RETURNING EXISTS (SELECT FROM orders o WHERE o.account_id = orders.account_id
+                      AND o.instrument_id = orders.instrument_id AND o.submission = 'ready')
+    """  # noqa: S608 (columns are constants)
 )
+_BY_CLIENT_ID = text(f"SELECT {ORDER_COLUMNS} FROM orders WHERE client_order_id = :id FOR UPDATE")  # noqa: S608
 _EXPIRED = text(
     f"SELECT {ORDER_COLUMNS} FROM orders WHERE account_id = :account_id AND submission = 'ready'"  # noqa: S608
     " AND valid_until < :now ORDER BY order_id LIMIT :limit FOR UPDATE SKIP LOCKED"
@@ -62,25 +69,21 @@ class Page(MoneyPage):
         """Tell the others, once this commits."""
         self._unit.publish(message)
 
-    async def add(self, order: Order, now: datetime) -> bool:
-        """Add an order; False when there is one of its client id or signal."""
+    async def add(self, order: Order, now: datetime) -> Order | None:
+        """Add an order, and give it, with the wish of a cancel that came before it; None when it is there already."""
         values = {**approved_of(order.approved, order.symbol, now), **state_of(order)}
-        return (await self._session.execute(_ADD, values)).first() is not None
+        row = (await self._session.execute(_ADD, values)).first()
+        return None if row is None else replace(order, cancel_wanted=row.cancel_wanted)
 
     async def order(self, client_order_id: str) -> Order | None:
         """Give an order, locked."""
         row = (await self._session.execute(_BY_CLIENT_ID, {"id": client_order_id})).first()
         return None if row is None else order_of(row)
 
-    async def save(self, order: Order, now: datetime) -> None:
-        """Write an order's state."""
+    async def save(self, order: Order, now: datetime) -> bool:
+        """Write an order's state; True when another order of its key waits to be sent."""
         values = {**state_of(order), "now": now, "client_order_id": order.client_order_id}
-        await self._session.execute(_SAVE, values)
-
-    async def has_ready(self, key: tuple[str, str]) -> bool:
-        """Say whether an order of the key waits to be sent."""
-        values = {"account_id": key[0], "instrument_id": key[1]}
-        return bool((await self._session.execute(_HAS_READY, values)).scalar())
+        return bool((await self._session.execute(_SAVE, values)).scalar())
 
     async def expired(self, now: datetime, limit: int) -> list[Order]:
         """Give orders that wait to be sent and may not be any more, locked."""
@@ -106,11 +109,6 @@ class Page(MoneyPage):
                 "now": now,
             },
         )
-
-    async def is_cancel_wanted(self, client_order_id: str) -> bool:
-        """Say whether a cancel came before its order."""
-        query = text("SELECT EXISTS (SELECT FROM cancels_wanted WHERE client_order_id = :id)")
-        return bool((await self._session.execute(query, {"id": client_order_id})).scalar())
 
     async def put_stage(self, message: StageChanged) -> bool:
         """Keep what a scope allows, unless something newer is known; False when it was."""

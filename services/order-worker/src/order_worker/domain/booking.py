@@ -1,5 +1,6 @@
 """What a sighting makes of an order: its new state, its fills as messages, and whether they are what was approved."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -7,10 +8,10 @@ from uuid import UUID, uuid5
 
 from order_worker.domain.order import Order
 from order_worker.domain.sightings import Sighting, Trade
-from sigmax.domain.ledger import Entry, Execution, entries_of
+from sigmax.domain.ledger import Entry, Execution, LedgerAccount, entries_of
 from sigmax.domain.orders import heed, status_of, step
 from sigmax.schemas.market import base_of, quote_of
-from sigmax.schemas.orders import Fill, OrderApproved
+from sigmax.schemas.orders import CashBalance, Fill, OrderApproved
 from sigmax.schemas.types import OrderStatus, OrderType, Submission
 
 _NEVER_THERE = frozenset({Submission.READY, Submission.REFUSED, Submission.ABSENT})
@@ -32,6 +33,17 @@ def transaction_of(execution: Execution, fill: Fill) -> Transaction:
     return Transaction(
         uuid5(fill.message_id, "ledger"), entries_of(execution), execution.executed_at, "fill", execution.execution_id
     )
+
+
+def cash_after(cash: Mapping[str, CashBalance], transactions: Iterable[Transaction]) -> dict[str, CashBalance]:
+    """Give the money after transactions that settle at once."""
+    after = dict(cash)
+    for transaction in transactions:
+        for entry in transaction.entries:
+            if entry.account is LedgerAccount.CASH:
+                had = after.get(entry.asset, CashBalance(total=Decimal(0), settled=Decimal(0)))
+                after[entry.asset] = CashBalance(total=had.total + entry.amount, settled=had.settled + entry.amount)
+    return after
 
 
 def is_late(order: Order) -> bool:

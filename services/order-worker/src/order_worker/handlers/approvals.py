@@ -25,14 +25,14 @@ async def on_order_approved(approved: OrderApproved, desk: Desk) -> None:
     now = desk.clock.now()
     async with desk.books.open() as page:
         if await page.first_time(approved):
-            is_canceled = await page.is_cancel_wanted(approved.client_order_id)
-            order = Order(approved, cancel_wanted=is_canceled)
-            if approved.account_id != desk.terms.account_id:
-                order = order.unplaced(f"account {approved.account_id} is not this worker's")
-            elif is_canceled:
-                order = order.unplaced("canceled before it was sent")
-            if await page.add(order, now):
-                page.publish(order.event(now))
+            added = await page.add(Order(approved), now)
+            if added is not None:
+                page.publish(added.event(now))
+                if added.cancel_wanted:
+                    await change(page, added, added.unplaced("canceled before it was sent"), now)
+                elif approved.account_id != desk.terms.account_id:
+                    foreign = f"account {approved.account_id} is not this worker's"
+                    await change(page, added, added.unplaced(foreign), now)
     await send_key(desk, (approved.account_id, approved.instrument_id))
 
 
@@ -52,7 +52,7 @@ async def on_cancel_requested(request: CancelRequested, desk: Desk) -> None:
             after = after.unplaced(f"canceled before it was sent: {request.reason}")
         elif order.submission is Submission.ACKED:
             after = counted(after, order.filled_quantity, order.average_price)
-        after = await change(page, order, after, now)
+        after = (await change(page, order, after, now)).order
     if after.needs_cancel:
         await cancel_at_venue(desk, after)
 

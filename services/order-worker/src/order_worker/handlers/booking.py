@@ -6,6 +6,7 @@ from datetime import datetime
 
 from order_worker.domain.booking import (
     breaches,
+    cash_after,
     counted,
     execution_of,
     fill_of,
@@ -16,10 +17,10 @@ from order_worker.domain.booking import (
 from order_worker.domain.order import Order
 from order_worker.domain.sightings import Sighting, Trade
 from order_worker.domain.terms import Terms
-from order_worker.handlers.desk import Desk, alert, change
-from order_worker.ports import Account, PagePort, PositionRow
+from order_worker.handlers.desk import Changed, Desk, alert, change
+from order_worker.ports import Account, Movement, PagePort, PositionRow
 from sigmax.domain.ledger import Execution, fold
-from sigmax.schemas.orders import Difference, Fill, PositionChanged, Reconciled
+from sigmax.schemas.orders import Difference, PositionChanged, Reconciled
 from sigmax.schemas.types import AlertLevel
 
 
@@ -32,22 +33,16 @@ class News:
     """When the request left, in the reply to it."""
 
 
-async def book(page: PagePort, desk: Desk, order: Order, sighting: Sighting, news: News) -> Order:
+async def book(page: PagePort, desk: Desk, order: Order, sighting: Sighting, news: News) -> Changed:
     """Record one sighting of an order, in the caller's transaction; the same sighting again changes nothing."""
     now = desk.clock.now()
-    # The account first, then the order: everybody locks in this order, so nobody waits in a circle.
-    account = await page.lock_account()
-    current = await page.order(order.client_order_id)
-    if current is None:
-        raise LookupError(f"order {order.client_order_id} was there and is gone")
+    held = await page.lock(order.client_order_id, sighting.venue_order_id)
+    current = held.order
     after = seen(current, sighting, now)
-    trades = list(sighting.trades)
-    if current.venue_order_id is None:
-        trades += await page.adopt_orphans(after)
+    trades = [*sighting.trades, *(await page.adopt_orphans(after) if held.has_orphans else ())]
     fresh = await page.add_fills(after, trades, news.source, now) if trades else []
     if fresh:
-        after = counted(after, *await page.fill_totals(order.client_order_id))
-        await _move(page, account, after, fresh, now)
+        after = await _move(page, held.account, after, fresh, now)
     else:
         after = counted(after, current.filled_quantity, current.average_price)
     after = replace(after, sent_at=after.sent_at or news.sent_at)
@@ -55,41 +50,40 @@ async def book(page: PagePort, desk: Desk, order: Order, sighting: Sighting, new
         if found := breaches(after, trade):
             page.publish(alert(after.approved, AlertLevel.CRITICAL, "fill_beyond_approval", "; ".join(found), now))
     if is_late(current):
-        await _raise_alarm(page, desk.terms, account, current, now)
+        await _raise_alarm(page, desk.terms, held.account, current, now)
     return await change(page, current, after, now)
 
 
-async def _move(page: PagePort, account: Account, order: Order, fresh: Sequence[Trade], now: datetime) -> None:
+async def _move(page: PagePort, account: Account, order: Order, fresh: Sequence[Trade], now: datetime) -> Order:
+    """Book new trades of an order, and give it with the sum of all its fills."""
+    standing = await page.standing(order, now)
     instrument_id = order.approved.instrument_id
     executions = sorted((execution_of(order.approved, trade) for trade in fresh), key=lambda each: each.order_key)
-    row = await _folded(page, instrument_id, executions)
-    await page.save_position(instrument_id, row, now)
-
-    fills: list[Fill] = [fill_of(order, trade, now) for trade in fresh]
-    by_id = {fill.execution_id: fill for fill in fills}
-    await page.add_transactions([transaction_of(each, by_id[each.execution_id]) for each in executions], now)
-    for fill in fills:
-        page.publish(fill)
-
+    fills = {trade.execution_id: fill_of(order, trade, now) for trade in fresh}
+    transactions = tuple(transaction_of(each, fills[each.execution_id]) for each in executions)
+    row = await _folded(page, instrument_id, standing.row, executions)
     sequence = account.sequence + 1
-    await page.set_sequence(sequence)
+    await page.move(instrument_id, Movement(row, transactions, sequence), now)
+
+    for fill in fills.values():
+        page.publish(fill)
     page.publish(
         PositionChanged(
-            **PositionChanged.after(fills[-1], now),
+            **PositionChanged.after(fills[executions[-1].execution_id], now),
             account_id=order.approved.account_id,
             instrument_id=instrument_id,
             sequence=sequence,
             quantity=row.position.quantity,
             average_price=row.position.average_price,
             realized_pnl=row.position.realized_pnl,
-            cash=await page.cash(now),
+            cash=cash_after(standing.cash, transactions),
         )
     )
+    return counted(order, standing.filled_quantity, standing.average_price)
 
 
-async def _folded(page: PagePort, instrument_id: str, executions: Sequence[Execution]) -> PositionRow:
+async def _folded(page: PagePort, instrument_id: str, row: PositionRow, executions: Sequence[Execution]) -> PositionRow:
     """Go on from the stored fold when the fills are newer than all in it; else fold every fill anew."""
-    row = await page.position(instrument_id)
     last = executions[-1].order_key
     if row.last is not None and executions[0].order_key <= row.last:
         return PositionRow(fold(await page.executions(instrument_id)), max(row.last, last))

@@ -43,14 +43,22 @@ class Desk:
         return self.is_reconciled and not self.breaker.is_open(now)
 
 
-async def change(page: PagePort, before: Order, after: Order, now: datetime) -> Order:
+@dataclass(frozen=True)
+class Changed:
+    """An order after a change."""
+
+    order: Order
+    is_key_waiting: bool
+    """Another order of its account and instrument waits to be sent."""
+
+
+async def change(page: PagePort, before: Order, after: Order, now: datetime) -> Changed:
     """Write an order's new state, and tell the others when there is something to tell."""
     numbered = renumbered(before, after)
-    if numbered != before:
-        await page.save(numbered, now)
+    is_key_waiting = await page.save(numbered, now) if numbered != before else True
     if is_news(before, after):
         page.publish(numbered.event(now))
-    return numbered
+    return Changed(numbered, is_key_waiting)
 
 
 def alert(approved: OrderApproved, level: AlertLevel, code: str, text: str, now: datetime, **values: str) -> Alert:

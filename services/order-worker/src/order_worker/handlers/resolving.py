@@ -30,7 +30,7 @@ async def resolve_due(desk: Desk) -> None:
             if order.submission is Submission.SENDING:
                 # The fence rises: should the sender still wake up, its word comes too late.
                 unknown = order.unknown("whoever sent it did not report back", ours_until)
-                due.append(await change(page, order, replace(unknown, fence=order.fence + 1), now))
+                due.append((await change(page, order, replace(unknown, fence=order.fence + 1), now)).order)
             else:
                 due.append(order)
     await asyncio.gather(*(look(desk, order) for order in due))
@@ -47,7 +47,7 @@ async def look(desk: Desk, order: Order) -> None:
         await _missed(desk, order, after_absence(order.looks, desk.clock.now(), desk.terms), "not found")
         return
     async with desk.books.open() as page:
-        after = await book(page, desk, order, sighting, News("resolver"))
+        after = (await book(page, desk, order, sighting, News("resolver"))).order
     if after.needs_cancel:
         await cancel_at_venue(desk, after)
     await send_key(desk, order.key)

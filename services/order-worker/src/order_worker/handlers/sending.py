@@ -11,7 +11,7 @@ from order_worker.domain.order import Order
 from order_worker.domain.permission import refusal_to_send
 from order_worker.domain.sightings import Answer, Outcome
 from order_worker.handlers.booking import News, book
-from order_worker.handlers.desk import Desk, alert, change, insist
+from order_worker.handlers.desk import Changed, Desk, alert, change, insist
 from order_worker.handlers.working import cancel_at_venue
 from sigmax.schemas.types import AlertLevel, Submission
 
@@ -56,28 +56,28 @@ async def _send_next(desk: Desk, key: tuple[str, str]) -> bool:
     answer = Answer(Outcome.UNSENDABLE, refusal) if refusal else await desk.venue.submit(order)
     desk.breaker = _breaker_after(desk.breaker, answer, desk.clock.now())
     lease_ends = now + desk.terms.lease
-    waits, after = await insist(desk, lambda: _record(desk, order, answer), lease_ends)
-    if after is not None and after.needs_cancel:
-        await cancel_at_venue(desk, after)
-    return waits
+    changed = await insist(desk, lambda: _record(desk, order, answer), lease_ends)
+    if changed is None:
+        return True  # the resolver was faster, and may be waking the next one as well: both may
+    if changed.order.needs_cancel:
+        await cancel_at_venue(desk, changed.order)
+    return changed.is_key_waiting
 
 
-async def _record(desk: Desk, claimed: Order, answer: Answer) -> tuple[bool, Order | None]:
+async def _record(desk: Desk, claimed: Order, answer: Answer) -> Changed | None:
     """Write what came of the send, unless the resolver was faster: then its word stands."""
     now = desk.clock.now()
     async with desk.books.open() as page:
-        if answer.sighting is not None:
-            after = await book(page, desk, claimed, answer.sighting, News("reply", answer.sent_at))
-        else:
-            current = await page.order(claimed.client_order_id)
-            after = None
-            if current is not None and (current.submission, current.fence) == (Submission.SENDING, claimed.fence):
-                sent = replace(current, sent_at=answer.sent_at)
-                after = await change(page, current, _after(sent, answer, now, desk), now)
-        if desk.breaker.failures and desk.breaker.is_open(now):
+        if desk.breaker.is_open(now) and desk.breaker.failures:
             text = f"{desk.breaker.failures} submits in a row were not answered; nothing is sent for a while"
             page.publish(alert(claimed.approved, AlertLevel.DANGER, "venue_failing", text, now, reason=answer.reason))
-        return await page.has_ready(claimed.key), after
+        if answer.sighting is not None:
+            return await book(page, desk, claimed, answer.sighting, News("reply", answer.sent_at))
+        current = await page.order(claimed.client_order_id)
+        if current is None or (current.submission, current.fence) != (Submission.SENDING, claimed.fence):
+            return None
+        sent = replace(current, sent_at=answer.sent_at)
+        return await change(page, current, _after(sent, answer, now, desk), now)
 
 
 def _after(order: Order, answer: Answer, now: datetime, desk: Desk) -> Order:

@@ -1,0 +1,54 @@
+"""Our books against the venue's."""
+
+from decimal import Decimal
+
+from order_worker_builders import BTC, ETH
+
+from order_worker.domain.reconciling import assets_of, corrections, differences, gaps, lasting, opening, strangers
+from sigmax.domain.ledger import Entry, LedgerAccount, imbalance
+
+ASSETS = assets_of("USDT", [BTC, ETH], {BTC: Decimal("0.00001")})
+
+
+def test_what_is_traded_is_a_holding_and_what_it_is_quoted_in_is_money() -> None:
+    assert ASSETS.money == {"USDT"}
+    assert set(ASSETS.dust) == {"BTC", "ETH"}
+
+
+def test_a_new_account_opens_with_what_it_holds() -> None:
+    entries = opening({"USDT": Decimal(100), "BTC": Decimal(2), "DOGE": Decimal(5)}, [], ASSETS, [])
+
+    assert Entry(LedgerAccount.CASH, "USDT", Decimal(100)) in entries
+    assert Entry(LedgerAccount.HOLDING, "BTC", Decimal(2)) in entries
+    assert not any(entry.asset == "DOGE" for entry in entries)
+    assert imbalance(entries) == {}
+
+
+def test_an_asset_with_entries_or_open_orders_is_not_opened_again() -> None:
+    assert opening({"USDT": Decimal(100), "BTC": Decimal(2)}, ["USDT"], ASSETS, ["BTC"]) == []
+
+
+def test_a_gap_that_closed_once_was_a_trade_on_its_way() -> None:
+    first = gaps({"USDT": Decimal(100)}, {"USDT": Decimal(90), "BTC": Decimal(1)}, ASSETS)
+    second = gaps({"USDT": Decimal(90)}, {"USDT": Decimal(90), "BTC": Decimal(1)}, ASSETS)
+
+    assert lasting([first, second]) == {"BTC": Decimal(1)}
+    assert lasting([first, second, {}]) == {}
+
+
+def test_a_lot_is_dust_and_more_is_not() -> None:
+    ours = {"BTC": Decimal(1), "USDT": Decimal(100)}
+    found = {"BTC": Decimal("0.00001"), "USDT": Decimal("-0.02")}
+
+    dust, money = differences(found, ours, ASSETS)
+
+    assert (dust.subject, dust.is_dust, dust.venue) == ("BTC", True, "1.00001")
+    assert (money.subject, money.is_dust, money.venue) == ("USDT", False, "99.98")
+    assert {entry.asset for entry in corrections(found, ASSETS)} == {"BTC"}
+    assert imbalance(corrections(found, ASSETS)) == {}
+
+
+def test_an_order_that_is_not_ours_is_a_difference() -> None:
+    (difference,) = strangers(["v1", "v2"], {"v1"})
+
+    assert (difference.kind, difference.subject, difference.is_dust) == ("order", "v2", False)
