@@ -5,9 +5,11 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import partial
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import uuid5
 
 import asyncpg
 import httpx2
@@ -18,6 +20,13 @@ from sigmax_local.testkit.service_process import running_service
 
 PASSWORD = "the first admin walks by the river"
 _POLLS = 200
+
+T0 = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+BTC = "BTC/USDT@binance"
+SIGNAL = uuid5(NAMESPACE, "signal")
+CHAIN = uuid5(NAMESPACE, "chain")
+REQUEST = uuid5(NAMESPACE, "request")
+TAPE = uuid5(NAMESPACE, "tape")
 
 
 @dataclass
@@ -30,7 +39,6 @@ class Live:
     new_client: Callable[[], httpx2.AsyncClient]
     clients: list[httpx2.AsyncClient]
     password: str = PASSWORD
-    some_id: UUID = uuid5(NAMESPACE, "some")
 
     async def login(self, login: str, password: str) -> dict[str, Any]:
         """Sign in as a program does; give the session."""
@@ -68,6 +76,11 @@ class Live:
         names = ", ".join(f'"{name}"' for name in values)
         places = ", ".join(f"${number}" for number in range(1, len(values) + 1))
         await self.rows(f"INSERT INTO {table} ({names}) VALUES ({places})", *values.values())
+
+    async def seed_chain(self) -> None:
+        """Put one whole chain, from a signal to a position, into the tables of its owners."""
+        await _seed_judgement(self)
+        await _seed_order(self)
 
 
 async def until(look: Callable[[], Awaitable[Any]], what: str) -> Any:
@@ -135,3 +148,180 @@ async def start_live(clean: Any, run_service: Any) -> Any:
 async def poll() -> Any:
     """Give the function that waits for an effect."""
     return until
+
+
+def _ms(count: int) -> datetime:
+    return T0 + timedelta(milliseconds=count)
+
+
+async def _seed_judgement(live: Any) -> None:
+    await live.insert(
+        "strategy_engine.strategies",
+        strategy_id="ema",
+        kind="ema_cross",
+        version=3,
+        status="active",
+        account_id="paper",
+        timeframe_s=60,
+        instruments=[BTC],
+        params={"fast": 10, "slow": 30},
+        asks_judgement=True,
+    )
+    await live.insert(
+        "strategy_engine.signals",
+        signal_id=SIGNAL,
+        correlation_id=CHAIN,
+        strategy_id="ema",
+        strategy_version=3,
+        account_id="paper",
+        instrument_id=BTC,
+        action="buy",
+        strength=Decimal("0.8"),
+        reference_price=Decimal(100),
+        reason="fast crossed slow",
+        snapshot_id=SIGNAL,
+        features={"ema_fast": "101.5"},
+        market_time=T0 - timedelta(days=400),
+        tick_received_at=T0,
+        valid_until=_ms(60_000),
+        asks_judgement=True,
+        created_at=_ms(2),
+    )
+    await live.insert(
+        "llm_controller.decisions",
+        decision_id=uuid5(NAMESPACE, "decision"),
+        request_id=REQUEST,
+        signal_id=SIGNAL,
+        correlation_id=CHAIN,
+        strategy_id="ema",
+        instrument_id=BTC,
+        policy="single",
+        verdict="approve",
+        size_factor=Decimal(1),
+        confidence=Decimal("0.7"),
+        reasons=["the trend holds"],
+        answers=[],
+        cost_usd=Decimal("0.002"),
+        latency_ms=Decimal(800),
+        tape_id=TAPE,
+        created_at=_ms(800),
+    )
+    await live.insert(
+        "llm_controller.calls",
+        tape_id=TAPE,
+        request_id=REQUEST,
+        endpoint="http://models",
+        model="small",
+        prompt=[{"role": "user", "content": "What of it?"}],
+        parameters={"temperature": 0},
+        reply="approve",
+        latency_ms=Decimal(790),
+        cost_usd=Decimal("0.002"),
+        created_at=_ms(795),
+    )
+
+
+async def _seed_order(live: Any) -> None:
+    await live.insert(
+        "risk_gate.accounts", account_id="paper", venue="paper", mode="paper", currency="USDT", created_at=T0
+    )
+    check = {"control": 6, "code": "notional_exceeds_max", "passed": True, "seen": "50", "limit": "1000"}
+    await live.insert(
+        "risk_gate.verdicts",
+        verdict_id=uuid5(NAMESPACE, "verdict"),
+        signal_id=SIGNAL,
+        correlation_id=CHAIN,
+        account_id="paper",
+        strategy_id="ema",
+        instrument_id=BTC,
+        action="buy",
+        outcome="approved",
+        client_order_id="sx1",
+        text="",
+        checks=[check],
+        approved={"quantity": "0.5", "signature": "secret"},
+        created_at=_ms(810),
+    )
+    await live.insert(
+        "order_worker.orders",
+        client_order_id="sx1",
+        signal_id=SIGNAL,
+        correlation_id=CHAIN,
+        account_id="paper",
+        venue="paper",
+        mode="paper",
+        strategy_id="ema",
+        instrument_id=BTC,
+        symbol="BTCUSDT",
+        side="buy",
+        order_type="limit",
+        time_in_force="gtc",
+        quantity=Decimal("0.5"),
+        limit_price=Decimal(100),
+        reduce_only=False,
+        valid_until=_ms(60_000),
+        approved={},
+        approved_at=_ms(810),
+        tick_received_at=T0,
+        status="partially_filled",
+        submission="acked",
+        sequence=2,
+        fence=1,
+        attempts=1,
+        cancel_wanted=False,
+        venue_status="",
+        venue_filled_quantity=Decimal("0.3"),
+        filled_quantity=Decimal("0.3"),
+        reason="",
+        sent_at=_ms(820),
+        looks=0,
+        absences=0,
+        created_at=_ms(811),
+        updated_at=_ms(830),
+    )
+    for number, quantity in ((1, "0.1"), (2, "0.2")):
+        await live.insert(
+            "order_worker.fills",
+            venue="paper",
+            account_id="paper",
+            execution_id=f"e{number}",
+            client_order_id="sx1",
+            venue_order_id="7",
+            signal_id=SIGNAL,
+            strategy_id="ema",
+            instrument_id=BTC,
+            side="buy",
+            price=Decimal(100),
+            quantity=Decimal(quantity),
+            fee=Decimal("0.001"),
+            fee_currency="BTC",
+            liquidity="taker",
+            executed_at=_ms(825),
+            source="stream",
+            recorded_at=_ms(830),
+        )
+    entries = (("cash", "USDT", "1000", None), ("cash", "USDT", "-30", "e1"), ("holding", "BTC", "0.3", "e1"))
+    for ledger_account, asset, amount, execution_id in entries:
+        await live.insert(
+            "order_worker.ledger_entries",
+            transaction_id=CHAIN,
+            account_id="paper",
+            ledger_account=ledger_account,
+            asset=asset,
+            amount=Decimal(amount),
+            settles_at=T0,
+            reason="trade",
+            execution_id=execution_id,
+            created_at=_ms(830),
+        )
+    await live.insert(
+        "order_worker.positions",
+        account_id="paper",
+        instrument_id=BTC,
+        quantity=Decimal("0.298"),
+        average_price=Decimal(100),
+        realized_pnl=Decimal(0),
+        last_executed_at=_ms(825),
+        last_execution_id="e2",
+        updated_at=_ms(830),
+    )

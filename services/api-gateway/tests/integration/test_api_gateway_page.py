@@ -8,7 +8,6 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -105,29 +104,8 @@ async def _tab(port: str, url: str) -> str:
     raise AssertionError("the page did not open")
 
 
-async def seed(live: Any) -> None:
-    """Put an account, a position, and a stage into the tables of their owners."""
-    from datetime import UTC, datetime
-
-    now = datetime.now(UTC)
-    await live.insert("risk_gate.accounts", account_id="paper", venue="paper", mode="paper", currency="USDT")
-    await live.insert(
-        "risk_gate.stages", scope="global", scope_id="global", stage="normal", version=1, reason="start",
-        changed_by="risk_gate", changed_at=now,
-    )  # fmt: skip
-    await live.insert(
-        "order_worker.ledger_entries", transaction_id=live.some_id, account_id="paper", ledger_account="cash",
-        asset="USDT", amount=Decimal("98765.43"), settles_at=now, reason="opening", created_at=now,
-    )  # fmt: skip
-    await live.insert(
-        "order_worker.positions", account_id="paper", instrument_id="BTC/USDT@binance", quantity=Decimal(0),
-        average_price=Decimal(0), realized_pnl=Decimal("12.5"), last_executed_at=now, last_execution_id="e1",
-        updated_at=now,
-    )  # fmt: skip
-
-
 async def test_a_person_signs_in_sees_the_account_and_stays_signed_in_over_a_reload(live: Any, tmp_path: Path) -> None:
-    await seed(live)
+    await live.seed_chain()
     async with browser(live.process.url) as page:
         await page.until("!document.getElementById('signed-out').hidden")
         await page.run(
@@ -135,13 +113,17 @@ async def test_a_person_signs_in_sees_the_account_and_stays_signed_in_over_a_rel
             f" form.elements.login.value = 'admin'; form.elements.password.value = {json.dumps(live.password)};"
             " form.requestSubmit(); })()"
         )
-        await page.until("document.body.innerText.includes('98,765.43')")
+        await page.until("document.body.innerText.includes('970')")
         await page.until("document.getElementById('health').innerText.includes('live')")
         await page.call("Page.reload")
-        await page.until("document.body.innerText.includes('98,765.43')")
-        await page.run("document.getElementById('language').click()")
+        await page.until("document.body.innerText.includes('970')")
+        await page.screenshot(tmp_path / "page-en.png")
+        await page.run("document.querySelector('#fills button').click()")
+        await page.until("document.getElementById('why').innerText.includes('fast crossed slow')")
+        await page.screenshot(tmp_path / "why.png")
+        await page.run("document.getElementById('why-close').click(); document.getElementById('language').click()")
         await page.until("document.body.innerText.includes('평가 자산')")
-        await page.screenshot(tmp_path / "page.png")
+        await page.screenshot(tmp_path / "page-ko.png")
         assert not [text for text in page.complaints if "Content Security Policy" in text or "exceptionThrown" in text]
         await page.run("document.getElementById('logout').click()")
         await page.until("!document.getElementById('signed-out').hidden")

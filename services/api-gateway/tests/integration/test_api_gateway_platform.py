@@ -1,5 +1,5 @@
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid5
@@ -17,190 +17,7 @@ pytestmark = pytest.mark.integration
 
 T0 = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 BTC = "BTC/USDT@binance"
-SIGNAL = uuid5(NAMESPACE, "signal")
-CHAIN = uuid5(NAMESPACE, "chain")
-REQUEST = uuid5(NAMESPACE, "request")
-TAPE = uuid5(NAMESPACE, "tape")
 KEY = {"Idempotency-Key": "key-00001"}
-
-
-def _ms(count: int) -> datetime:
-    return T0 + timedelta(milliseconds=count)
-
-
-async def seed_chain(live: Any) -> None:
-    """Put one whole chain, from a signal to a position, into the tables of its owners."""
-    await live.insert(
-        "strategy_engine.strategies",
-        strategy_id="ema",
-        kind="ema_cross",
-        version=3,
-        status="active",
-        account_id="paper",
-        timeframe_s=60,
-        instruments=[BTC],
-        params={"fast": 10, "slow": 30},
-        asks_judgement=True,
-    )
-    await live.insert(
-        "strategy_engine.signals",
-        signal_id=SIGNAL,
-        correlation_id=CHAIN,
-        strategy_id="ema",
-        strategy_version=3,
-        account_id="paper",
-        instrument_id=BTC,
-        action="buy",
-        strength=Decimal("0.8"),
-        reference_price=Decimal(100),
-        reason="fast crossed slow",
-        snapshot_id=SIGNAL,
-        features={"ema_fast": "101.5"},
-        market_time=T0 - timedelta(days=400),
-        tick_received_at=T0,
-        valid_until=_ms(60_000),
-        asks_judgement=True,
-        created_at=_ms(2),
-    )
-    await live.insert(
-        "llm_controller.decisions",
-        decision_id=uuid5(NAMESPACE, "decision"),
-        request_id=REQUEST,
-        signal_id=SIGNAL,
-        correlation_id=CHAIN,
-        strategy_id="ema",
-        instrument_id=BTC,
-        policy="single",
-        verdict="approve",
-        size_factor=Decimal(1),
-        confidence=Decimal("0.7"),
-        reasons=["the trend holds"],
-        answers=[],
-        cost_usd=Decimal("0.002"),
-        latency_ms=Decimal(800),
-        tape_id=TAPE,
-        created_at=_ms(800),
-    )
-    await live.insert(
-        "llm_controller.calls",
-        tape_id=TAPE,
-        request_id=REQUEST,
-        endpoint="http://models",
-        model="small",
-        prompt=[{"role": "user", "content": "What of it?"}],
-        parameters={"temperature": 0},
-        reply="approve",
-        latency_ms=Decimal(790),
-        cost_usd=Decimal("0.002"),
-        created_at=_ms(795),
-    )
-    await _seed_order(live)
-
-
-async def _seed_order(live: Any) -> None:
-    await live.insert(
-        "risk_gate.accounts", account_id="paper", venue="paper", mode="paper", currency="USDT", created_at=T0
-    )
-    check = {"control": 6, "code": "notional_exceeds_max", "passed": True, "seen": "50", "limit": "1000"}
-    await live.insert(
-        "risk_gate.verdicts",
-        verdict_id=uuid5(NAMESPACE, "verdict"),
-        signal_id=SIGNAL,
-        correlation_id=CHAIN,
-        account_id="paper",
-        strategy_id="ema",
-        instrument_id=BTC,
-        action="buy",
-        outcome="approved",
-        client_order_id="sx1",
-        text="",
-        checks=[check],
-        approved={"quantity": "0.5", "signature": "secret"},
-        created_at=_ms(810),
-    )
-    await live.insert(
-        "order_worker.orders",
-        client_order_id="sx1",
-        signal_id=SIGNAL,
-        correlation_id=CHAIN,
-        account_id="paper",
-        venue="paper",
-        mode="paper",
-        strategy_id="ema",
-        instrument_id=BTC,
-        symbol="BTCUSDT",
-        side="buy",
-        order_type="limit",
-        time_in_force="gtc",
-        quantity=Decimal("0.5"),
-        limit_price=Decimal(100),
-        reduce_only=False,
-        valid_until=_ms(60_000),
-        approved={},
-        approved_at=_ms(810),
-        tick_received_at=T0,
-        status="partially_filled",
-        submission="acked",
-        sequence=2,
-        fence=1,
-        attempts=1,
-        cancel_wanted=False,
-        venue_status="",
-        venue_filled_quantity=Decimal("0.3"),
-        filled_quantity=Decimal("0.3"),
-        reason="",
-        sent_at=_ms(820),
-        looks=0,
-        absences=0,
-        created_at=_ms(811),
-        updated_at=_ms(830),
-    )
-    for number, quantity in ((1, "0.1"), (2, "0.2")):
-        await live.insert(
-            "order_worker.fills",
-            venue="paper",
-            account_id="paper",
-            execution_id=f"e{number}",
-            client_order_id="sx1",
-            venue_order_id="7",
-            signal_id=SIGNAL,
-            strategy_id="ema",
-            instrument_id=BTC,
-            side="buy",
-            price=Decimal(100),
-            quantity=Decimal(quantity),
-            fee=Decimal("0.001"),
-            fee_currency="BTC",
-            liquidity="taker",
-            executed_at=_ms(825),
-            source="stream",
-            recorded_at=_ms(830),
-        )
-    entries = (("cash", "USDT", "1000", None), ("cash", "USDT", "-30", "e1"), ("holding", "BTC", "0.3", "e1"))
-    for ledger_account, asset, amount, execution_id in entries:
-        await live.insert(
-            "order_worker.ledger_entries",
-            transaction_id=CHAIN,
-            account_id="paper",
-            ledger_account=ledger_account,
-            asset=asset,
-            amount=Decimal(amount),
-            settles_at=T0,
-            reason="trade",
-            execution_id=execution_id,
-            created_at=_ms(830),
-        )
-    await live.insert(
-        "order_worker.positions",
-        account_id="paper",
-        instrument_id=BTC,
-        quantity=Decimal("0.298"),
-        average_price=Decimal(100),
-        realized_pnl=Decimal(0),
-        last_executed_at=_ms(825),
-        last_execution_id="e2",
-        updated_at=_ms(830),
-    )
 
 
 async def set_price(live: Any, last: str) -> None:
@@ -212,7 +29,7 @@ async def set_price(live: Any, last: str) -> None:
 
 
 async def test_why_shows_the_whole_chain_of_a_fill_and_no_signature(live: Any) -> None:
-    await seed_chain(live)
+    await live.seed_chain()
     viewer = await live.user("viewer")
     why = (await viewer.get("/api/v1/why/e1")).raise_for_status().json()
 
@@ -232,7 +49,7 @@ async def test_why_shows_the_whole_chain_of_a_fill_and_no_signature(live: Any) -
 
 
 async def test_accounts_and_positions_are_valued_at_the_newest_price(live: Any) -> None:
-    await seed_chain(live)
+    await live.seed_chain()
     viewer = await live.user("viewer")
     before = (await viewer.get("/api/v1/accounts")).json()[0]
     assert (before["equity"], before["unpriced"]) == (None, [BTC])
@@ -247,7 +64,7 @@ async def test_accounts_and_positions_are_valued_at_the_newest_price(live: Any) 
 
 
 async def test_cash_is_the_checkpoint_and_what_came_after_it(live: Any) -> None:
-    await seed_chain(live)
+    await live.seed_chain()
     up_to = (await live.rows("SELECT max(entry_id) FROM order_worker.ledger_entries"))[0][0]
     await live.insert(
         "order_worker.ledger_checkpoints",
@@ -262,7 +79,7 @@ async def test_cash_is_the_checkpoint_and_what_came_after_it(live: Any) -> None:
 
 
 async def test_every_list_of_every_service_can_be_read(live: Any) -> None:
-    await seed_chain(live)
+    await live.seed_chain()
     await live.insert(
         "collector.bars", instrument_id=BTC, timeframe_s=60, open_at=T0, open=Decimal(1), high=Decimal(2),
         low=Decimal(1), close=Decimal(2), volume=Decimal(3), trades=4,
@@ -292,7 +109,7 @@ async def test_every_list_of_every_service_can_be_read(live: Any) -> None:
 
 
 async def test_pages_follow_each_other_without_gap_or_double(live: Any) -> None:
-    await seed_chain(live)
+    await live.seed_chain()
     for number in range(3, 8):
         await live.rows(
             "INSERT INTO order_worker.fills (venue, account_id, execution_id, client_order_id, venue_order_id, signal_id,"
@@ -327,7 +144,7 @@ async def _next_command(live: Any, service: str) -> tuple[Command, Any]:
 
 
 async def test_a_command_reaches_its_readers_once_and_is_seen_done(live: Any, poll: Any) -> None:
-    await seed_chain(live)
+    await live.seed_chain()
     trader = await live.user("trader")
     answers = [
         await trader.put("/api/v1/strategies/ema/params", json={"params": {"fast": 12}}, headers=KEY) for _ in range(2)
@@ -360,7 +177,7 @@ async def test_a_command_reaches_its_readers_once_and_is_seen_done(live: Any, po
 
 
 async def test_halt_resume_and_cancel_reach_the_risk_gate(live: Any) -> None:
-    await seed_chain(live)
+    await live.seed_chain()
     trader, admin = await live.user("trader"), await live.signed_in()
     asked = (
         (trader, "/api/v1/risk/halt", {"scope": "account", "scope_id": "paper", "reason": "drill"}, CommandName.HALT),
@@ -404,7 +221,7 @@ async def test_health_shows_the_gateway_alive_and_the_others_missing(live: Any, 
 
 async def test_requests_beyond_the_minutes_budget_wait_but_a_halt_gets_through(start_live: Any) -> None:
     async with start_live(changes_per_minute="3") as live:
-        await seed_chain(live)
+        await live.seed_chain()
         trader = await live.user("trader")
         statuses = [(await trader.post("/api/v1/ws-ticket")).status_code for _ in range(5)]
         assert statuses == [201] * 3 + [429] * 2
