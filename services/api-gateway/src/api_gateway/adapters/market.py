@@ -1,5 +1,6 @@
 """The live state that others keep in Redis."""
 
+import asyncio
 from typing import Any
 
 from redis.asyncio import Redis
@@ -8,6 +9,9 @@ from sigmax.schemas.market import FIELD, HEARTBEATS, LATEST, Heartbeat, Quote
 
 _BEATS_READ = 600
 """About two minutes of heartbeats of a platform with a few replicas."""
+
+_PATIENCE_S = 3.0
+"""Redis's own client would try on for half a minute: a person rather hears at once that it is away."""
 
 
 class RedisMarket:
@@ -18,13 +22,15 @@ class RedisMarket:
 
     async def latest(self) -> dict[str, Quote]:
         """Give the newest quote of each instrument; empty when nothing trades."""
-        found: dict[bytes, bytes] = await self._redis.hgetall(LATEST)  # type: ignore[assignment]
+        async with asyncio.timeout(_PATIENCE_S):
+            found: dict[bytes, bytes] = await self._redis.hgetall(LATEST)  # type: ignore[assignment]
         return {quote.instrument_id: quote for quote in (Quote.decode(body) for body in found.values())}
 
     async def heartbeats(self) -> list[Heartbeat]:
         """Give the newest heartbeat of each replica of each service."""
         newest: dict[tuple[str, str], Heartbeat] = {}
-        entries: Any = await self._redis.xrevrange(HEARTBEATS, count=_BEATS_READ)
+        async with asyncio.timeout(_PATIENCE_S):
+            entries: Any = await self._redis.xrevrange(HEARTBEATS, count=_BEATS_READ)
         for _, fields in entries:
             beat = Heartbeat.decode(fields[FIELD])
             newest.setdefault((beat.service, beat.replica), beat)

@@ -1,5 +1,7 @@
 """Request budgets, counted in Redis over all replicas."""
 
+import asyncio
+
 import structlog
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import RedisStorage
@@ -12,6 +14,7 @@ from sigmax.runtime.clock import ClockPort
 log = structlog.get_logger()
 
 _PREFIX = "gateway.rate"
+_PATIENCE_S = 0.5
 
 
 class RedisRates:
@@ -31,9 +34,11 @@ class RedisRates:
         """
         item = RateLimitItemPerMinute(per_minute)
         try:
-            if await self._limiter.hit(item, bucket, key):
-                return 0
-            reset_at = (await self._limiter.get_window_stats(item, bucket, key)).reset_time
+            # Redis's own client would try for much longer than a halt may take.
+            async with asyncio.timeout(_PATIENCE_S):
+                if await self._limiter.hit(item, bucket, key):
+                    return 0
+                reset_at = (await self._limiter.get_window_stats(item, bucket, key)).reset_time
         except (RedisError, OSError) as error:
             log.warning("rates_not_counted", error=str(error))
             return 0

@@ -1,5 +1,6 @@
 """Tickets for live connections, in Redis: used once, gone after 30 s."""
 
+import asyncio
 import hashlib
 import json
 import secrets
@@ -10,6 +11,7 @@ from redis.asyncio import Redis
 from api_gateway.domain.sessions import AccessClaims
 
 LIFE_S = 30
+_PATIENCE_S = 3.0
 
 
 class RedisTickets:
@@ -22,12 +24,13 @@ class RedisTickets:
         """Give a ticket that lives for 30 s."""
         ticket = secrets.token_urlsafe(32)
         body = json.dumps([str(claims.user_id), str(claims.family_id), claims.token_version])
-        await self._redis.set(_key(ticket), body, ex=LIFE_S)
+        async with asyncio.timeout(_PATIENCE_S):
+            await self._redis.set(_key(ticket), body, ex=LIFE_S)
         return ticket
 
     async def redeem(self, ticket: str) -> AccessClaims | None:
         """Take a ticket: the first who brings it gets its claims, nobody after."""
-        async with self._redis.pipeline(transaction=True) as pipe:
+        async with asyncio.timeout(_PATIENCE_S), self._redis.pipeline(transaction=True) as pipe:
             pipe.get(_key(ticket))
             pipe.delete(_key(ticket))
             body, _ = await pipe.execute()
