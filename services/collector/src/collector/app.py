@@ -48,7 +48,7 @@ async def wire(service: Service) -> AsyncIterator[None]:
     metrics.source_connected.set_function(lambda: source.problem() is None)
     service.ready_when("source", problem)
     service.ready_when("storage", storage_problem)
-    service.lag("ticks_to_store", lambda: recorder.waiting)
+    service.lag("rows_to_store", lambda: recorder.waiting)
     try:
         yield
     finally:

@@ -141,6 +141,8 @@ async def test_recorded_bars_come_out_as_they_are(run_service: Any, redis: Any, 
     assert len(ticks) == 4 * 30
     assert sum(row[3] for row in ticks) == sum(bar.volume for bar in bars)
     assert await database.fetchval("SELECT count(*) FROM bars WHERE timeframe_s = 60") == 30
+    assert await database.fetchval("SELECT count(*) FROM ticks") == 0
+    assert await database.fetchval("SELECT last_sequence FROM instruments") == 4 * 30
 
 
 async def test_a_killed_replay_goes_on_and_nothing_is_told_twice(

@@ -63,20 +63,33 @@ class Gathering:
     anomalies: list[Anomaly] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
+    newest: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """The newest sequence of each instrument and its market time."""
     ticks: int = 0
     replay: SavedReplay | None = None
     """How far the recording is once this is stored."""
 
     def __bool__(self) -> bool:
-        return bool(self.batches or self.bars or self.anomalies or self.gaps or self.alerts or self.replay)
+        return bool(self.rows or self.newest or self.anomalies or self.gaps or self.alerts or self.replay)
 
-    def add(self, taken: Taken) -> None:
-        """Take what was published."""
-        self.batches.extend(batch for _, batch in taken.batches)
+    @property
+    def rows(self) -> int:
+        """Give how many ticks and bars this is."""
+        return self.ticks + len(self.bars)
+
+    def add(self, taken: Taken) -> int:
+        """Take what was published; give how many ticks and bars of it are stored."""
+        before = self.rows
         self.bars.extend(taken.bars)
         self.anomalies.extend(taken.anomalies)
         self.gaps.extend(taken.gaps)
-        self.ticks += taken.ticks
+        self.newest |= {
+            quote.instrument_id: (taken.sequences[quote.instrument_id], quote.ts_ns) for quote in taken.quotes
+        }
+        if not taken.are_made:
+            self.batches.extend(batch for _, batch in taken.batches)
+            self.ticks += taken.ticks
+        return self.rows - before
 
 
 class PostgresStore:
@@ -147,6 +160,8 @@ class PostgresStore:
         async with self._database.transaction() as unit:
             if gathering.batches:
                 await self._write_ticks(unit, gathering.batches)
+            if gathering.newest:
+                await self._advance(unit, gathering.newest)
             if gathering.bars:
                 await unit.session.execute(_INCOMING_BARS)
                 await unit.copy("incoming_bars", _BAR_COLUMNS, [_bar_row(bar) for bar in gathering.bars])
@@ -178,16 +193,12 @@ class PostgresStore:
         # Text, not binary: numbers go out as whole number and exponent, without a Decimal for each.
         source = io.BytesIO("".join(_tick_lines(batches)).encode())
         await driver.copy_to_table("ticks", source=source, columns=list(_TICK_COLUMNS), format="text")
-        newest = _newest(batches)
-        await unit.session.execute(
-            _ADVANCE,
-            {
-                "ids": list(newest),
-                "sequences": [sequence for sequence, _ in newest.values()],
-                "times": [ts_ns for _, ts_ns in newest.values()],
-            },
-        )
         self._days |= days
+
+    async def _advance(self, unit: Unit, newest: dict[str, tuple[int, int]]) -> None:
+        sequences, times = zip(*newest.values(), strict=True)
+        values = {"ids": list(newest), "sequences": list(sequences), "times": list(times)}
+        await unit.session.execute(_ADVANCE, values)
 
     async def _write_replay(self, unit: Unit, replay: SavedReplay) -> None:
         await unit.session.execute(
@@ -238,14 +249,6 @@ def _tick_lines(batches: Sequence[TickBatch]) -> Iterable[str]:
                 f"{names[index]}\t{sequence}\t{ts_ns}\t{received_ns}\t{price}e{price_exponents[index]}"
                 f"\t{quantity}e{quantity_exponents[index]}\t{side}\n"
             )
-
-
-def _newest(batches: Sequence[TickBatch]) -> dict[str, tuple[int, int]]:
-    newest: dict[str, tuple[int, int]] = {}
-    for batch in batches:
-        last = dict(zip(batch.instrument_index, zip(batch.sequences, batch.ts_ns, strict=True), strict=True))
-        newest |= {batch.instruments[index]: values for index, values in last.items()}
-    return newest
 
 
 def _listing_row(listing: Listing) -> dict[str, Any]:

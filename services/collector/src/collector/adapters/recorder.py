@@ -18,11 +18,11 @@ from sigmax.schemas.types import AlertLevel
 log = structlog.get_logger()
 
 GATHERED_MAX = 5_000
-"""Ticks that make a transaction of their own."""
+"""Ticks and bars that make a transaction of their own."""
 GATHERED_S = 1.0
 """Fewer are stored after so long."""
 WAITING_MAX = 100_000
-"""Ticks in memory: a recording waits then, and of a live feed the oldest are given up."""
+"""Ticks and bars in memory: a recording waits then, and of a live feed the oldest are given up."""
 _BACKOFF_MAX_S = 5.0
 _LATE_S = 10.0
 
@@ -47,7 +47,7 @@ class Recorder:
 
     @property
     def waiting(self) -> int:
-        """Give how many ticks are published and not stored yet."""
+        """Give how many ticks and bars are published and not stored yet."""
         return self._waiting
 
     def reset(self, *, is_recording: bool) -> None:
@@ -61,8 +61,7 @@ class Recorder:
         """Take what was published; a recording waits here when storage cannot keep up."""
         if not self._open:
             self._opened_ns = self._clock.now_ns()
-        self._open.add(taken)
-        self._count(taken.ticks)
+        self._count(self._open.add(taken))
         if self._waiting <= WAITING_MAX:
             return
         if self._is_recording:
@@ -95,7 +94,7 @@ class Recorder:
             while self._sealed:
                 await self._save_oldest()
         except Exception:  # a recording tells it again, a live feed marks the gap when it starts anew
-            log.exception("flush_failed", ticks=self._waiting)
+            log.exception("flush_failed", rows=self._waiting)
 
     async def run(self) -> None:
         """Store what is marked, for ever; a fault of the database is waited out."""
@@ -137,11 +136,11 @@ class Recorder:
         # A reset may have emptied the queue while the store was busy.
         if self._sealed and self._sealed[0] is gathering:
             self._sealed.popleft()
-            self._count(-gathering.ticks)
+            self._count(-gathering.rows)
         self._is_dropping = False
 
-    def _count(self, ticks: int) -> None:
-        self._waiting += ticks
+    def _count(self, rows: int) -> None:
+        self._waiting += rows
         metrics.rows_waiting.set(self._waiting)
         if self._waiting > WAITING_MAX:
             self._has_room.clear()

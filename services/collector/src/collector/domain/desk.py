@@ -45,6 +45,8 @@ class Taken:
     sequences: dict[str, int] = field(default_factory=dict)
     """The newest sequence of every instrument that traded."""
     ticks: int = 0
+    are_made: bool = False
+    """True for ticks made of recorded bars: they are published, and the bars are what is stored."""
     position: Position = START
     is_published: bool = False
 
@@ -114,7 +116,7 @@ class Desk:
 
     def take(self, feed: Feed, now_ns: int) -> Taken:
         """Judge what the source told; `now_ns` is the wall clock."""
-        taken = Taken(position=feed.position, is_published=feed.is_published)
+        taken = Taken(position=feed.position, is_published=feed.is_published, are_made=not self._rules.builds_bars)
         taken.anomalies.extend(feed.anomalies)
         taken.gaps.extend(feed.gaps)
         sheets: list[_Sheet] = [_Sheet() for _ in range(SHARDS)]
