@@ -18,6 +18,10 @@ export UV_CACHE_DIR="$CACHE/uv" UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1 UV_LI
 # The lock says what is installed and under which hash, whatever index the machine is set to.
 export PIP_CACHE_DIR="$CACHE/pip" PIP_DISABLE_PIP_VERSION_CHECK=1
 unset VIRTUAL_ENV
+# Who trusts a certificate authority of their own has told the system, not uv.
+for bundle in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem; do
+    if [ -e "$bundle" ]; then export UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1; fi
+done
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
@@ -129,7 +133,7 @@ environment() {
 
 servers() {
     local missing
-    missing="$("$VENV/bin/python" -m sigmax_local.servers missing)"
+    missing="$("$VENV/bin/python" -m sigmax_local.servers missing)" || return 1
     [ -z "$missing" ] && return
     # shellcheck disable=SC2086  # one word per package
     if can_install && apt_install $missing && [ -z "$("$VENV/bin/python" -m sigmax_local.servers missing)" ]; then
@@ -142,8 +146,14 @@ servers() {
 mkdir -p "$CACHE"
 PYTHON="$(find_python)"
 case "${1:-}" in
-    servers) environment && servers ;;
-    servers-maybe) environment && { servers || say "Going on without: tests on real servers are skipped."; } ;;
+    servers)
+        environment
+        servers
+        ;;
+    servers-maybe)
+        environment
+        servers || say "Going on without: tests on real servers are skipped."
+        ;;
     uv) find_uv ;;
     "") environment ;;
     *) die "usage: infra/bootstrap.sh [servers | servers-maybe | uv]" ;;
