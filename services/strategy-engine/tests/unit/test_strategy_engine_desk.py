@@ -147,16 +147,31 @@ def test_an_entry_that_was_written_twice_counts_once() -> None:
     assert outcome.bar.trades == 2
 
 
-def test_a_recording_that_starts_again_begins_with_fresh_indicators() -> None:
+def test_a_recording_that_goes_back_in_time_begins_with_fresh_indicators() -> None:
     desk = a_desk(a_spec("slow"), a_spec("fast", timeframe_s=5))
 
-    def play(rerun: int) -> list[Outcome]:
-        ticks = desk.on_ticks(a_batch((-1, 1), (0, 1), (5, 1), (10, 1), rerun=rerun))
-        return ticks + desk.on_bar(a_bar(0, rerun=rerun)) + desk.on_bar(a_bar(1, rerun=rerun))
+    def play(rerun: int, minute: int) -> list[Outcome]:
+        at_s = minute * 60
+        ticks = a_batch((at_s - 1, 1), (at_s, 1), (at_s + 5, 1), (at_s + 10, 1), rerun=rerun, sequence=4 * rerun)
+        outcomes = desk.on_ticks(ticks)
+        return outcomes + [outcome for i in range(2) for outcome in desk.on_bar(a_bar(minute + i, rerun=rerun))]
 
-    first, again = play(0), play(1)
+    first, again = play(0, minute=100), play(1, minute=0)
 
     assert reasons(first) == reasons(again) == ["bar 1", "bar 2", "bar 1", "bar 2"]
+
+
+def test_what_a_collector_tells_again_is_not_counted_again() -> None:
+    desk = a_desk(a_spec("slow"), a_spec("fast", timeframe_s=5))
+    ticks = ((-1, 1), (0, 1), (5, 1), (10, 1))
+    desk.on_ticks(a_batch(*ticks))
+    for minute in range(5):
+        desk.on_bar(a_bar(minute))
+
+    again = desk.on_ticks(a_batch(*ticks, rerun=1))
+    again += [outcome for minute in range(6) for outcome in desk.on_bar(a_bar(minute, rerun=1))]
+
+    assert reasons(again) == ["bar 6"]
 
 
 def test_instruments_are_kept_apart_and_only_those_asked_for_are_traded() -> None:

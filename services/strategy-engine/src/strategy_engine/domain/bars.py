@@ -8,6 +8,7 @@ there is no bar. A bar of which the beginning was not seen is not given at all.
 computed before is then of another series.
 """
 
+from collections import deque
 from decimal import Decimal
 
 import msgspec
@@ -16,6 +17,8 @@ from sigmax.schemas.market import Bar
 
 NS_PER_S = 1_000_000_000
 MINUTE_S = 60
+_RECENT = 64
+"""Bars by which one told again is known from one of another recording."""
 
 
 class TickBars:
@@ -97,20 +100,23 @@ class Rollup:
         self._growing: Bar | None = None
         self._is_whole = False
         self._newest: Bar | None = None
+        self._recent: deque[int] = deque(maxlen=_RECENT)
 
     def add(self, part: Bar) -> list[Bar]:
         """Take the next part; give the bars that it closed, oldest first: none, one, or after a silence two.
 
-        A part that was there before is dropped, as is one that its source has overtaken. A part from before what is
-        known, which its source sent later, begins a new generation.
+        A part that was there before is dropped: a collector that lost its place tells the last ones again. Any other
+        part from before what is known, which its source sent later, begins a new generation.
         """
         newest = self._newest
         if newest is not None and part.open_ns <= newest.open_ns:
-            if part.open_ns == newest.open_ns or part.received_ns <= newest.received_ns:
+            if part.open_ns in self._recent or part.received_ns <= newest.received_ns:
                 return []
             self.generation += 1
+            self._recent.clear()
             self._growing = newest = None
         self._newest = part
+        self._recent.append(part.open_ns)
         if part.timeframe_s == self._timeframe_s:
             return [part]
         begin_ns = part.open_ns - part.open_ns % self._length_ns

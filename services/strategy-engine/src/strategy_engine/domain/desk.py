@@ -105,13 +105,12 @@ class _Series:
 class Lane:
     """One instrument: its series, and how far its ticks were seen."""
 
-    __slots__ = ("fast", "received_ns", "sequence", "series")
+    __slots__ = ("fast", "sequence", "series")
 
     def __init__(self) -> None:
         self.series: list[_Series] = []
         self.fast: list[tuple[_Series, TickBars]] = []
         self.sequence = -1
-        self.received_ns = -1
 
     def sort(self) -> None:
         """Forget series that nobody runs on, and tell those that live on ticks."""
@@ -156,9 +155,9 @@ class Desk:
             strict=True,
         ):
             lane = lanes[index]
-            if sequence <= lane.sequence and received_ns <= lane.received_ns:
-                continue  # the same entry twice: a writer that lost its answer writes again
-            lane.sequence, lane.received_ns = sequence, received_ns
+            if sequence <= lane.sequence:
+                continue  # told again: by a writer that lost its answer, or its place
+            lane.sequence = sequence
             for series, ticks in lane.fast:
                 bar = series.from_tick(ticks, price, quantity, ts_ns, received_ns)
                 if bar is not None:

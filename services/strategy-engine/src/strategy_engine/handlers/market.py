@@ -93,9 +93,10 @@ class Engine:
 
     async def run(self) -> None:
         """Turn for ever. A passing fault of a server costs the desks, which are warmed again from the cursor."""
-        await self.refresh()
         while True:
             try:
+                if self._refreshed_at is None:
+                    await self.refresh()
                 await self.turn()
             except Exception as error:
                 if not is_passing(error):
