@@ -2,40 +2,18 @@
 
 import asyncio
 import signal
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from order_worker_builders import BTC, ETH, a_cancel
+from order_worker_waiting import reach, until
 
 from sigmax.schemas.types import Side, Stage
 
 pytestmark = pytest.mark.integration
 Settings = Callable[..., dict[str, str]]
-
-
-async def until(check: Callable[[], Awaitable[Any]], timeout_s: float = 20) -> Any:
-    """Poll for an effect; give what the check gave, and fail when it stays away."""
-    give_up_at = time.monotonic() + timeout_s
-    while time.monotonic() < give_up_at:
-        if found := await check():
-            return found
-        await asyncio.sleep(0.02)
-    raise AssertionError("it did not happen in time")
-
-
-async def reach(platform: Any, approved: Any, status: str, timeout_s: float = 20) -> Any:
-    async def check() -> Any:
-        row = await platform.order(approved)
-        return row if row is not None and row["status"] == status else None
-
-    try:
-        return await until(check, timeout_s)
-    except AssertionError:
-        row = await platform.order(approved)
-        raise AssertionError(f"not {status} but {dict(row) if row else None}") from None
 
 
 async def sound(platform: Any, venue: Any) -> None:
