@@ -1,12 +1,11 @@
 """What strategy-engine reads from its environment."""
 
-from typing import ClassVar, Self
+from typing import ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator
 
 from sigmax.runtime.settings import ServiceSettings
 from sigmax.schemas.types import Name
-from strategy_engine.domain.params import ParamsError
 from strategy_engine.domain.spec import ANY, Spec, Status, check_params, check_timeframe
 
 _SEED_IDS = {"ema_cross": "ema-cross", "rsi_reversion": "rsi-reversion", "donchian_breakout": "donchian-breakout"}
@@ -20,6 +19,7 @@ class Settings(ServiceSettings):
 
     seed_account_id: Name = "paper"
     seed_timeframe_s: int = 60
+    """1 to 60 seconds, or whole minutes."""
     seed_instruments: tuple[str, ...] = (ANY,)
     seed_params: dict[str, dict[str, str | int | float | None]] = {}
     """By kind: `{"ema_cross": {"fast": 5, "slow": 13}}`; what is not named is the default."""
@@ -36,17 +36,17 @@ class Settings(ServiceSettings):
     warm_ticks_s: float = Field(default=900.0, ge=0, le=86_400)
     """How far back ticks are read to warm strategies with bars below a minute."""
 
-    @model_validator(mode="after")
-    def _seeds_are_valid(self) -> Self:
-        check_timeframe(self.seed_timeframe_s)
-        for kind in self.seed_params:
-            if kind not in _SEED_IDS:
-                raise ValueError(f"seed_params: {kind!r} is none of {', '.join(_SEED_IDS)}")
-        try:
-            self.seeds()
-        except ParamsError as error:
-            raise ValueError(f"seed_params: {error}") from None
-        return self
+    @field_validator("seed_timeframe_s")
+    @classmethod
+    def _bars_can_be_built(cls, timeframe_s: int) -> int:
+        return check_timeframe(timeframe_s)
+
+    @field_validator("seed_params")
+    @classmethod
+    def _kinds_take_their_params(cls, by_kind: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
+        for kind, params in by_kind.items():
+            check_params(kind, params)
+        return by_kind
 
     def seeds(self) -> list[Spec]:
         """Give the strategies a new installation begins with."""

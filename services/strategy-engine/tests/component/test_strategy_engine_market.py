@@ -134,6 +134,20 @@ async def test_a_strategy_that_fails_on_its_history_is_paused_before_it_runs(
     assert len(room.sent(Alert)) == 1
 
 
+@pytest.mark.parametrize("values", [{"params": {"entry": "x"}}, {"kind": "none"}, {"timeframe_s": 90}])
+async def test_a_strategy_that_cannot_be_made_is_paused_before_it_runs(room: Any, values: dict[str, Any]) -> None:
+    room.strategy("bad", **values)
+    room.strategy("good")
+    await room.turn()
+    await room.turn()
+    room.bars([*QUIET, BREAK])
+    await room.turn()
+
+    assert room.store.tables.specs["bad"].status is Status.PAUSED
+    assert [(alert.code, alert.subject) for alert in room.sent(Alert)] == [("strategy_paused", "bad")]
+    assert [signal.strategy_id for signal in room.sent(Signal)] == ["good"]
+
+
 async def test_coarser_data_is_told_once_for_all_shards_and_lives(room: Any, restart: Callable[[], None]) -> None:
     room.strategy(timeframe_s=5)
     await room.turn()

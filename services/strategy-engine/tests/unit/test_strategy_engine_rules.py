@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from sigmax.schemas.control import Command, CommandName
 from sigmax.schemas.market import SHARDS, Instrument
+from strategy_engine.domain.alerts import refused
 from strategy_engine.domain.book import Book, Holding
 from strategy_engine.domain.commands import carry_out
 from strategy_engine.domain.shares import share_of
@@ -57,6 +58,7 @@ def test_parameters_that_change_nothing_make_no_version() -> None:
         (a_command(CommandName.SET_PARAMS, "global", fast="6"), "one strategy at a time"),
         (a_command(CommandName.SET_PARAMS, "nobody", fast="6"), "nobody"),
         (a_command(CommandName.STOP_STRATEGY, "nobody"), "nobody"),
+        (a_command(CommandName.STOP_STRATEGY, ""), "''"),
     ],
 )
 def test_what_cannot_be_done_is_said_and_nothing_changes(command: Command, said: str) -> None:
@@ -64,6 +66,7 @@ def test_what_cannot_be_done_is_said_and_nothing_changes(command: Command, said:
 
     assert isinstance(answer, str)
     assert said in answer
+    assert said in refused(command, answer, NOW).text
 
 
 def test_a_strategy_with_bad_parameters_is_not_activated() -> None:
@@ -167,8 +170,8 @@ def test_a_new_installation_begins_with_three_strategies_of_which_one_asks_for_j
     ("bad", "said"),
     [
         ({"seed_params": {"ema_cross": {"fast": 99}}}, "fast"),
-        ({"seed_params": {"macd": {}}}, "macd"),
-        ({"seed_timeframe_s": 61}, "timeframe"),
+        ({"seed_params": {"macd": {}}}, "seed_params"),
+        ({"seed_timeframe_s": 61}, "seed_timeframe_s"),
         ({"signal_valid_s": 0}, "signal_valid_s"),
     ],
 )

@@ -34,7 +34,7 @@ def unusable(spec: Spec, text: str, now: datetime) -> Alert:
         level=AlertLevel.DANGER,
         code="strategy_paused",
         subject=spec.strategy_id,
-        text=f"{spec.strategy_id} was paused: {text}. Mend its parameters, then activate it.",
+        text=f"{spec.strategy_id} was paused: {text[:1000]}. Mend its parameters, then activate it.",
         values={"version": str(spec.version), "kind": spec.kind},
         dedupe_key=f"strategy_paused:{spec.strategy_id}",
     )
@@ -63,8 +63,8 @@ def refused(command: Command, why: str, now: datetime) -> Alert:
         producer=PRODUCER,
         level=AlertLevel.WARNING,
         code="command_refused",
-        subject=command.subject,
-        text=f"{command.command} for {command.subject} changed nothing: {why}."[:2000],
+        subject=command.subject or "strategies",
+        text=f"{command.command} for {command.subject} changed nothing: {why[:1000]}.",
         values={"requested_by": command.requested_by},
         dedupe_key=f"command_refused:{command.message_id}",
     )

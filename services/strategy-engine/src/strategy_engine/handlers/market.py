@@ -19,9 +19,8 @@ from sigmax.schemas.market import BARS, TICKS, Bar, TickBatch
 from strategy_engine.domain import alerts
 from strategy_engine.domain.book import Book
 from strategy_engine.domain.desk import Desk, Fault, Outcome, Wished
-from strategy_engine.domain.params import ParamsError
 from strategy_engine.domain.signals import Draft, draft
-from strategy_engine.domain.spec import Spec, Status, check_params
+from strategy_engine.domain.spec import Spec, Status, check_params, check_timeframe
 from strategy_engine.ports import FeedPort, LeasePort, MeterPort, OpenLedger
 
 log = structlog.get_logger()
@@ -196,7 +195,8 @@ class Engine:
                 continue
             try:
                 check_params(spec.kind, spec.params)
-            except ParamsError as error:
+                check_timeframe(spec.timeframe_s)
+            except ValueError as error:
                 async with self._open_ledger() as ledger:
                     if await ledger.pause(spec, str(error)):
                         ledger.publish(alerts.unusable(spec, str(error), self._clock.now()))
