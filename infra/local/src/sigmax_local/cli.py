@@ -164,7 +164,7 @@ def down(clean: Annotated[bool, typer.Option(help="Also remove all data of all r
     state = home.state()
     if state is None:
         console.print("Nothing runs.")
-    elif state["pid"] is None:
+    elif not state["pid"]:
         errors.print("It is just starting: try again in a moment.")
         raise typer.Exit(1)
     else:

@@ -53,13 +53,17 @@ class Home:
     def take(self) -> None:
         """Claim the clone for this process. Raises `StackRunningError`."""
         self.folder.mkdir(exist_ok=True)
-        self._lock = (self.folder / "stack.lock").open("w")
+        self._lock = (self.folder / "stack.lock").open("a+")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._lock.close()
             self._lock = None
             raise StackRunningError("The stack of this clone runs already. `sigmax down` stops it.") from None
+        self.state_file.unlink(missing_ok=True)  # of a run that was killed
+        self._lock.truncate(0)
+        self._lock.write(str(os.getpid()))
+        self._lock.flush()
 
     def release(self) -> None:
         """Give the clone free."""
@@ -87,7 +91,7 @@ class Home:
         try:
             state: dict[str, Any] = json.loads(self.state_file.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            return {"pid": None, "ready": False, "services": {}}
+            return {"pid": int((self.folder / "stack.lock").read_text() or 0), "ready": False, "services": {}}
         return state
 
 

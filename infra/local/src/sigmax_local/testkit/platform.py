@@ -41,9 +41,18 @@ class Platform:
 
     async def sign_in(self) -> None:
         """Log in to the gateway as the first admin."""
-        answer = await self._api.post("/auth/login", json={"login": "admin", "password": ADMIN_PASSWORD})
-        answer.raise_for_status()
-        self._api.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        await self._log_in("admin")
+
+    async def sign_in_as_trader(self) -> None:
+        """Have the admin add a trader of the paper account, and log in as that trader."""
+        await self.sign_in()
+        trader = {"login": "trader", "role": "trader", "accounts": ["paper"], "password": ADMIN_PASSWORD}
+        (await self._api.post("/users", json=trader)).raise_for_status()
+        await self._log_in("trader")
+
+    async def _log_in(self, login: str) -> None:
+        answer = await self._api.post("/auth/login", json={"login": login, "password": ADMIN_PASSWORD})
+        self._api.headers["Authorization"] = f"Bearer {answer.raise_for_status().json()['access_token']}"
 
     async def get(self, path: str, **params: str) -> Any:
         """Read from the gateway. Raises `httpx2.HTTPStatusError` for any other answer than 200."""
