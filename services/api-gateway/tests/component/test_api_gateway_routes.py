@@ -3,6 +3,7 @@ from uuid import uuid5
 
 import pytest
 from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
 
 from api_gateway.domain.rights import GRANTS, PUBLIC, ROUTES, Right, Role
 from api_gateway.handlers.context import Gateway
@@ -226,8 +227,10 @@ async def test_an_unreachable_part_is_said_to_be_away_and_no_more(client_as: Any
 
 async def test_a_fault_of_ours_tells_nothing_but_where_to_look(client_as: Any, books: Any, gateway: Gateway) -> None:
     books.fault = ValueError("secret")
-    answer = await client_as("viewer").get("/api/v1/accounts")
+    with capture_logs() as logged:
+        answer = await client_as("viewer").get("/api/v1/accounts")
     assert answer.status_code == 500
+    assert answer.json()["instance"] in [line.get("instance") for line in logged]
     assert "secret" not in answer.text
     assert answer.json()["instance"].startswith("urn:sigmax:answer:")
     assert gateway.counters.requests[-1] == ("list_accounts", "GET", 500)  # type: ignore[attr-defined]

@@ -140,8 +140,8 @@ class Feed:
             side = batch.side(i)
             self._ticks[batch.instruments[place]] = {
                 "instrument_id": batch.instruments[place],
-                "price": str(batch.price(i)),
-                "quantity": str(batch.quantity(i)),
+                "price": format(batch.price(i), "f"),
+                "quantity": format(batch.quantity(i), "f"),
                 "side": side.value if side else None,
                 "market_time": moment(batch.ts_ns[i]).isoformat(),
                 "received_at": moment(batch.received_ns[i]).isoformat(),
