@@ -60,7 +60,7 @@ async def books_are_right(platform: Platform) -> None:
         "SELECT execution_id, client_order_id, price, quantity FROM order_worker.fills ORDER BY 1"
     )
     venue = await platform.rows(
-        "SELECT trade_id::text AS execution_id, client_order_id, price, qty AS quantity FROM paper_venue.trades ORDER BY 1"
+        "SELECT symbol || '-' || trade_id, client_order_id, price, qty FROM paper_venue.trades ORDER BY 1"
     )
     assert [tuple(row) for row in ours] == [tuple(row) for row in venue], "a fill was lost or doubled"
     doubled = await platform.rows(
@@ -99,9 +99,9 @@ async def test_a_tick_sequence_that_must_trade_does_and_each_fill_says_why(clean
         assert why["signal"]["features"]
         assert why["verdict"]["checks"]
         assert why["order"]["client_order_id"] == fills[-1]["client_order_id"]
-        positions = (await platform.get("/positions"))["items"]
+        positions = await platform.get("/positions")
         assert [position["instrument_id"] for position in positions] == [INSTRUMENT]
-        assert (await platform.get("/accounts"))["items"]
+        assert await platform.get("/accounts")
         await books_are_right(platform)
 
 
@@ -162,13 +162,13 @@ async def test_a_killed_workers_order_is_finished_by_another(clean: Addresses, t
     recording = trades(tmp_path / "trades.csv", swinging(180))
     async with running_platform(clean, recording, workers=2, settings=FAST) as platform:
         await until(lambda: platform.value(FILLED), "an order was filled")
-        await _set_fault(platform, delay_ms=2000)
+        await _delay_answers(platform, 2)
         sending = "SELECT client_order_id, worker FROM order_worker.orders WHERE submission = 'sending' LIMIT 1"
         (order,) = await until(lambda: platform.rows(sending), "an order is on its way to the venue")
         name = next(name for name in platform.services if name == f"order-worker-{_replica(order['worker'])}")
 
         await platform.services[name].kill()
-        await _set_fault(platform, delay_ms=0)
+        await _delay_answers(platform, 0)
 
         finished = "SELECT count(*) FROM order_worker.orders WHERE client_order_id = $1 AND status = 'filled'"
         await until(lambda: platform.value(finished, order["client_order_id"]), "the other worker finished the order")
@@ -187,7 +187,7 @@ async def test_parameters_changed_through_the_gateway_take_effect_while_running(
 ) -> None:
     recording = trades(tmp_path / "trades.csv", swinging(180))
     async with running_platform(clean, recording, settings=FAST) as platform:
-        await platform.sign_in()
+        await platform.sign_in_as_trader()
         await until(lambda: platform.value("SELECT count(*) FROM strategy_engine.signals"), "a signal")
 
         await platform.command("/strategies/ema-cross/params", {"params": {"fast": 3, "slow": 5}}, method="PUT")
@@ -217,7 +217,12 @@ def _replica(worker: str) -> str:
     return worker.rsplit("-", 1)[-1]
 
 
-async def _set_fault(platform: Platform, *, delay_ms: int) -> None:
+async def _delay_answers(platform: Platform, delay_s: float) -> None:
+    """Have the venue take every order and be slow to say so; 0 takes that back."""
+    url = f"{platform.services['paper-venue'].url}/admin/faults"
     async with httpx2.AsyncClient(trust_env=False) as client:
-        answer = await client.put(f"{platform.services['paper-venue'].url}/admin/faults", json={"delay_ms": delay_ms})
-        answer.raise_for_status()
+        if delay_s == 0:
+            (await client.delete(url)).raise_for_status()
+        else:
+            fault = {"kind": "lose_answer", "method": "POST", "path": "/api/v3/order", "delay_s": delay_s}
+            (await client.post(url, json=fault)).raise_for_status()
