@@ -185,6 +185,20 @@ async def test_an_unknown_parameter_is_refused_by_name(client_as: Any) -> None:
     assert [error["where"] for error in answer.json()["errors"]] == ["body.params.speed"]
 
 
+async def test_parameters_travel_as_text_and_null_as_nothing(client_as: Any) -> None:
+    params = {"fast": 0.25, "slow": None}
+    answer = await client_as("trader").put("/api/v1/strategies/ema/params", json={"params": params}, headers=KEY)
+    assert answer.json()["values"] == {"fast": "0.25", "slow": ""}
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "[1]"])
+async def test_a_parameter_is_one_finite_value(client_as: Any, value: str) -> None:
+    headers = {**KEY, "Content-Type": "application/json"}
+    content = f'{{"params": {{"fast": {value}}}}}'
+    answer = await client_as("trader").put("/api/v1/strategies/ema/params", content=content, headers=headers)
+    assert answer.status_code == 422
+
+
 async def test_an_order_that_is_over_cannot_be_cancelled(client_as: Any, books: Any) -> None:
     books.order_now = books.order_now.model_copy(update={"status": OrderStatus.FILLED})
     answer = await client_as("trader").post("/api/v1/orders/sx1/cancel", headers=KEY)

@@ -35,18 +35,22 @@ class ReasonBody(BaseModel):
 
 
 class ParamsBody(BaseModel):
-    """New parameters by name; those left out stay."""
+    """New parameters by name; null takes one back to its default, those left out stay."""
 
-    params: dict[ParamName, bool | ParamNumber | ParamText] = Field(
+    params: dict[ParamName, bool | ParamNumber | ParamText | None] = Field(
         min_length=1, max_length=100, examples=[{"fast": 10, "slow": 30}]
     )
     reason: Reason = ""
 
     def values(self) -> dict[str, str]:
         """Give the parameters as the message carries them: text."""
-        return {
-            name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in self.params.items()
-        }
+        return {name: _text(value) for name, value in self.params.items()}
+
+
+def _text(value: bool | Decimal | str | None) -> str:
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 class ScopeBody(BaseModel):
