@@ -40,7 +40,7 @@ _CAPITAL_USD = 500_000
 _UNITS_PER_USD = {"KRW": "1400", "JPY": "150", "BTC": "0.00001", "ETH": "0.0003"}
 """Rough worth of a dollar, so that capital and limits fit what an instrument is quoted in."""
 _ORDER_USD_MAX = 10_000
-_POSITION_USD_MAX = 20_000
+_POSITION_USD_MAX = 40_000
 
 
 class FeedError(RuntimeError):
