@@ -161,7 +161,7 @@ class FiguresReader:
             text = (await self._http.get(f"{self._collector_url}/metrics")).text
         except httpx2.HTTPError:
             return
-        found = re.search(r"^collector_ticks_accepted_total (\S+)", text, re.MULTILINE)
+        found = re.search(r"^sigmax_collector_ticks_accepted_total (\S+)", text, re.MULTILINE)
         if found is None:
             return
         count = float(found.group(1))

@@ -143,7 +143,7 @@ async def test_a_signal_goes_in_and_one_signed_approval_comes_out(platform: Plat
         assert [each.signal_id for each in platform.seen[OrderApproved]] == [an_id("signal"), an_id("other")]
         async with httpx2.AsyncClient(trust_env=False) as client:
             metrics = (await client.get(f"{gate.url}/metrics")).text
-        assert "risk_gate_approved_total 2.0" in metrics
+        assert "sigmax_risk_gate_approved_total 2.0" in metrics
         assert "risk_gate_decision_seconds_count 2.0" in metrics
         assert "risk_gate_tick_to_approval_seconds_count 2.0" in metrics
 

@@ -56,7 +56,7 @@ async def test_ticks_become_signals_of_strategies_with_bars_below_a_minute(
         for i, price in enumerate([90.0, *BREAKOUT, 105]):
             await world.tick(BTC, i * 5 - 5, price)
         await eventually(lambda: any(s.strategy_id == "donchian-breakout" for s in world.signals))
-        assert await metric(engine.url, "strategy_engine_ticks_total") == 9
+        assert await metric(engine.url, "sigmax_strategy_engine_ticks_total") == 9
 
 
 async def test_a_strategy_that_asks_for_judgement_sends_a_request_and_no_signal(
@@ -78,7 +78,7 @@ async def test_new_parameters_take_effect_on_the_next_bar_with_a_new_version(
     async with run_engine() as engine:
 
         async def knows_version_2() -> bool:
-            return bool(await metric(engine.url, "strategy_engine_strategy_version", "donchian") == 2)
+            return bool(await metric(engine.url, "sigmax_strategy_engine_strategy_version", "donchian") == 2)
 
         await world.bars(BTC, [100, 110, 90, 91, 90, 91, 90, 91, 90, 89])
         await world.command(CommandName.SET_PARAMS, "donchian-breakout", entry="10")
@@ -113,7 +113,7 @@ async def test_a_stopped_strategy_is_silent_until_it_is_started(
     async with run_engine() as engine:
 
         async def knows_active(count: int) -> bool:
-            return bool(await metric(engine.url, "strategy_engine_strategies", "active") == count)
+            return bool(await metric(engine.url, "sigmax_strategy_engine_strategies", "active") == count)
 
         await world.command(CommandName.STOP_STRATEGY, "global")
         await eventually(lambda: knows_active(0))
@@ -234,7 +234,7 @@ async def test_replicas_share_the_shards_and_one_takes_over_from_another(
     world: Any, run_engine: Any, eventually: Eventually, metric: Any
 ) -> None:
     async def holds(engine: Any, shards: int) -> bool:
-        return bool(await metric(engine.url, "strategy_engine_shards_held") == shards)
+        return bool(await metric(engine.url, "sigmax_strategy_engine_shards_held") == shards)
 
     async with run_engine(replica="a", signal_valid_s="60") as first:
         await eventually(lambda: holds(first, 4))

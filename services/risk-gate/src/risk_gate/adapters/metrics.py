@@ -4,20 +4,20 @@ from prometheus_client import Counter, Histogram
 
 from sigmax.schemas.orders import OrderApproved, OrderDenied
 
-_APPROVED = Counter("risk_gate_approved_total", "Orders approved")
-_DENIED = Counter("risk_gate_denied_total", "Signals denied", ["code"])
+_APPROVED = Counter("sigmax_risk_gate_approved_total", "Orders approved")
+_DENIED = Counter("sigmax_risk_gate_denied_total", "Signals denied", ["code"])
 _DECISION = Histogram(
-    "risk_gate_decision_seconds",
+    "sigmax_risk_gate_decision_seconds",
     "From the locked account to the verdict",
     buckets=(0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1),
 )
 _PRICE_AGE = Histogram(
-    "risk_gate_price_age_seconds",
+    "sigmax_risk_gate_price_age_seconds",
     "Age of the price a decision saw",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 30, 120),
 )
 _TICK_TO_APPROVAL = Histogram(
-    "risk_gate_tick_to_approval_seconds",
+    "sigmax_risk_gate_tick_to_approval_seconds",
     "From the collector having the tick to the approval of the order it led to",
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 4, 6, 10),
 )

@@ -7,22 +7,22 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from strategy_engine.domain.spec import Spec, Status
 
-_ticks = Counter("strategy_engine_ticks_total", "Ticks read")
-_bars = Counter("strategy_engine_bars_total", "Bars read")
-_evaluations = Counter("strategy_engine_evaluations_total", "Bars given to a strategy")
+_ticks = Counter("sigmax_strategy_engine_ticks_total", "Ticks read")
+_bars = Counter("sigmax_strategy_engine_bars_total", "Bars read")
+_evaluations = Counter("sigmax_strategy_engine_evaluations_total", "Bars given to a strategy")
 _latency = Histogram(
-    "strategy_engine_event_to_evaluation_seconds",
+    "sigmax_strategy_engine_event_to_evaluation_seconds",
     "From the collector having an event to the strategies having judged the bar it closed",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 5),
 )
-_signals = Counter("strategy_engine_signals_total", "Signals made", ["strategy_id", "action"])
-_dropped = Counter("strategy_engine_wishes_dropped_total", "Wishes that became no signal", ["reason"])
-_unreadable = Counter("strategy_engine_entries_unreadable_total", "Stream entries that could not be decoded")
-_denied = Counter("strategy_engine_denials_total", "Signals that risk-gate denied", ["code"])
-_shards = Gauge("strategy_engine_shards_held", "Shards this replica holds")
-_strategies = Gauge("strategy_engine_strategies", "Strategies by status", ["status"])
+_signals = Counter("sigmax_strategy_engine_signals_total", "Signals made", ["strategy_id", "action"])
+_dropped = Counter("sigmax_strategy_engine_wishes_dropped_total", "Wishes that became no signal", ["reason"])
+_unreadable = Counter("sigmax_strategy_engine_entries_unreadable_total", "Stream entries that could not be decoded")
+_denied = Counter("sigmax_strategy_engine_denials_total", "Signals that risk-gate denied", ["code"])
+_shards = Gauge("sigmax_strategy_engine_shards_held", "Shards this replica holds")
+_strategies = Gauge("sigmax_strategy_engine_strategies", "Strategies by status", ["status"])
 _versions = Gauge(
-    "strategy_engine_strategy_version", "The version this replica knows of each strategy", ["strategy_id"]
+    "sigmax_strategy_engine_strategy_version", "The version this replica knows of each strategy", ["strategy_id"]
 )
 
 
