@@ -210,11 +210,11 @@ def logs(
     lines: Annotated[int, typer.Option("--lines", "-n", help="How many of the last lines.", min=1)] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines are written, until Ctrl-C.")] = False,
 ) -> None:
-    """Show what a service wrote.
+    """Show what a service wrote, also after the stack has ended.
 
     Examples: sigmax logs risk-gate   ·   sigmax logs order-worker -f
     """
-    folder = Path(_running_state()["folder"]) / "logs"
+    folder = _logs_folder()
     log = folder / f"{service}.log"
     if not log.exists():
         names = ", ".join(sorted(path.stem for path in folder.glob("*.log")))
@@ -224,6 +224,19 @@ def logs(
     if follow:
         for line in _new_lines(log):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _logs_folder() -> Path:
+    """Give the logs of the running stack, else of the one that ran last."""
+    home = _home()
+    state = home.state()
+    if state is not None and "folder" in state:
+        return Path(state["folder"]) / "logs"
+    folders = sorted(home.folder.glob("*/logs"), key=lambda folder: folder.stat().st_mtime)
+    if not folders:
+        errors.print("Nothing has run here yet. Start it with: sigmax up")
+        raise typer.Exit(3)
+    return folders[-1]
 
 
 def _new_lines(log: Path) -> Iterator[str]:
