@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
             server_header=False,
         )
     )
-    # uvicorn ends gracefully on a signal and then raises it once more: without a handler that would undo the exit status.
+    # uvicorn ends gracefully on a signal and then raises it once more: unhandled, that would undo the exit status.
     for ending in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ending, lambda *_: None)
     server.run()
