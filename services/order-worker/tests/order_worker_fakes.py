@@ -15,6 +15,7 @@ from order_worker_builders import NOW, TERMS, a_trade, stages
 from order_worker.domain.booking import Transaction, cash_after, execution_of
 from order_worker.domain.order import Order
 from order_worker.domain.permission import StageRow
+from order_worker.domain.reconciling import Held
 from order_worker.domain.sightings import Answer, Outcome, Sighting, Trade
 from order_worker.handlers.desk import Desk
 from order_worker.ports import Account, Claim, Locked, Movement, PositionRow, Standing, VenueError
@@ -174,13 +175,19 @@ class FakePage:
     async def cash(self, now: datetime) -> dict[str, CashBalance]:
         return cash_after({}, self.store.transactions.values())
 
-    async def balances(self, now: datetime) -> dict[str, Decimal]:
-        sums: dict[str, Decimal] = {}
+    async def balances(self, recent_from: datetime) -> dict[str, Held]:
+        held: dict[str, Held] = {}
         for transaction in self.store.transactions.values():
+            is_recent = transaction.execution_id is not None and transaction.settles_at >= recent_from
             for entry in transaction.entries:
                 if entry.account in HELD:
-                    sums[entry.asset] = sums.get(entry.asset, Decimal(0)) + entry.amount
-        return sums
+                    before = held.get(entry.asset, Held(Decimal(0)))
+                    held[entry.asset] = Held(
+                        before.total + entry.amount,
+                        before.recent_in + max(entry.amount * is_recent, Decimal(0)),
+                        before.recent_out + min(entry.amount * is_recent, Decimal(0)),
+                    )
+        return held
 
     async def positions(self) -> dict[str, Decimal]:
         return {instrument_id: row.position.quantity for instrument_id, row in self.store.positions.items()}

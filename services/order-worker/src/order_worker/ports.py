@@ -10,6 +10,7 @@ from typing import Protocol
 from order_worker.domain.booking import Transaction
 from order_worker.domain.order import Order
 from order_worker.domain.permission import StageRow
+from order_worker.domain.reconciling import Held
 from order_worker.domain.sightings import Answer, Sighting, Trade
 from sigmax.domain.ledger import Execution, Position
 from sigmax.schemas.base import Message
@@ -213,8 +214,8 @@ class PagePort(Protocol):
         """Sum the money by asset."""
         ...
 
-    async def balances(self, now: datetime) -> dict[str, Decimal]:
-        """Sum money and holdings together, by asset: what the venue should show."""
+    async def balances(self, recent_from: datetime) -> dict[str, Held]:
+        """Sum money and holdings together, by asset, and apart what trades moved from a time on."""
         ...
 
     async def positions(self) -> dict[str, Decimal]:

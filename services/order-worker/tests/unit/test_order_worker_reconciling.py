@@ -2,9 +2,12 @@
 
 from decimal import Decimal
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from order_worker_builders import BTC, ETH
 
-from order_worker.domain.reconciling import assets_of, corrections, differences, gaps, lasting, opening, strangers
+from order_worker.domain.reconciling import Held, assets_of, corrections, differences, gaps, lasting, opening, strangers
 from sigmax.domain.ledger import Entry, LedgerAccount, imbalance
 
 ASSETS = assets_of("USDT", [BTC, ETH], {BTC: Decimal("0.00001")})
@@ -29,15 +32,29 @@ def test_an_asset_with_entries_or_open_orders_is_not_opened_again() -> None:
 
 
 def test_a_gap_that_closed_once_was_a_trade_on_its_way() -> None:
-    first = gaps({"USDT": Decimal(100)}, {"USDT": Decimal(90), "BTC": Decimal(1)}, ASSETS)
-    second = gaps({"USDT": Decimal(90)}, {"USDT": Decimal(90), "BTC": Decimal(1)}, ASSETS)
+    first = gaps({"USDT": Held(Decimal(100))}, {"USDT": Decimal(90), "BTC": Decimal(1)}, ASSETS)
+    second = gaps({"USDT": Held(Decimal(90))}, {"USDT": Decimal(90), "BTC": Decimal(1)}, ASSETS)
 
     assert lasting([first, second]) == {"BTC": Decimal(1)}
     assert lasting([first, second, {}]) == {}
 
 
+@pytest.mark.parametrize(
+    ("venue", "gap"), [("100", "0"), ("103", "0"), ("95", "0"), ("94.9", "-0.1"), ("103.1", "0.1")]
+)
+def test_trades_of_this_moment_may_or_may_not_be_in_the_venues_answer(venue: str, gap: str) -> None:
+    held = Held(Decimal(100), recent_in=Decimal(5), recent_out=Decimal(-3))
+
+    assert held.gap(Decimal(venue)) == Decimal(gap)
+
+
+@given(st.decimals(-100, 100, places=2), st.decimals(-100, 100, places=2))
+def test_in_quiet_times_every_difference_is_a_gap(ours: Decimal, venue: Decimal) -> None:
+    assert Held(ours).gap(venue) == venue - ours
+
+
 def test_a_lot_is_dust_and_more_is_not() -> None:
-    ours = {"BTC": Decimal(1), "USDT": Decimal(100)}
+    ours = {"BTC": Held(Decimal(1)), "USDT": Held(Decimal(100))}
     found = {"BTC": Decimal("0.00001"), "USDT": Decimal("-0.02")}
 
     dust, money = differences(found, ours, ASSETS)

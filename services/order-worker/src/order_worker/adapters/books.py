@@ -18,6 +18,8 @@ from order_worker.domain.terms import Terms
 from order_worker.ports import Account, Claim
 from sigmax.runtime.database import Database
 
+_RECENT = timedelta(seconds=10)
+"""Entries younger than this stay above the checkpoint: a reconciliation tells them apart."""
 _RECONCILED_AGE_MAX = timedelta(seconds=180)
 
 _CLAIM = text(
@@ -74,12 +76,12 @@ _CHECKPOINT = text(
     DO UPDATE SET amount = excluded.amount, up_to_entry_id = excluded.up_to_entry_id
     """
 )
-# Entries that have not settled stay above the checkpoint, where each sum can tell them apart.
+# Entries that have not settled stay above the checkpoint as well, where each sum can tell them apart.
 _CHECKPOINT_RANGE = text(
     """
     SELECT COALESCE((SELECT max(up_to_entry_id) FROM ledger_checkpoints WHERE account_id = :account_id), 0) AS since,
            COALESCE((SELECT min(entry_id) - 1 FROM ledger_entries
-                     WHERE account_id = :account_id AND settles_at > :now AND entry_id > COALESCE(
+                     WHERE account_id = :account_id AND settles_at > :recent AND entry_id > COALESCE(
                         (SELECT max(up_to_entry_id) FROM ledger_checkpoints WHERE account_id = :account_id), 0)),
                     (SELECT max(entry_id) FROM ledger_entries WHERE account_id = :account_id), 0) AS up_to
     """
@@ -200,7 +202,9 @@ class Books:
         async with self._database.transaction() as unit:
             # Whoever appends to the ledger holds this row: no entry below the newest can still be on its way.
             await Page(unit, self._terms).lock_account()
-            bounds = (await unit.session.execute(_CHECKPOINT_RANGE, {"account_id": account_id, "now": now})).one()
+            bounds = (
+                await unit.session.execute(_CHECKPOINT_RANGE, {"account_id": account_id, "recent": now - _RECENT})
+            ).one()
             if bounds.up_to > bounds.since:
                 values = {"account_id": account_id, "since": bounds.since, "up_to": bounds.up_to}
                 await unit.session.execute(_CHECKPOINT, values)

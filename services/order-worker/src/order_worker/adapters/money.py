@@ -9,9 +9,10 @@ from typing import Any
 from sqlalchemy import text
 
 from order_worker.adapters import metrics
-from order_worker.adapters.rows import ORDER_COLUMNS, execution_of, order_of, summed, trade_of
+from order_worker.adapters.rows import ORDER_COLUMNS, execution_of, order_of, trade_of
 from order_worker.domain.booking import Transaction
 from order_worker.domain.order import Order
+from order_worker.domain.reconciling import Held
 from order_worker.domain.sightings import Trade
 from order_worker.domain.terms import Terms
 from order_worker.ports import Account, Locked, Movement, PositionRow, Standing
@@ -72,21 +73,24 @@ _MOVE = text(
         updated_at = excluded.updated_at
     """  # noqa: S608 (the statement is a constant)
 )
-_SUMS = """
-    SELECT asset, sum(amount) AS amount, COALESCE(sum(amount) FILTER (WHERE settles_at <= :now), 0) AS settled FROM (
-        SELECT ledger_account, asset, amount, CAST(:now AS timestamptz) AS settles_at FROM ledger_checkpoints
+_ENTRIES = """
+        SELECT ledger_account, asset, amount, CAST('-infinity' AS timestamptz) AS settles_at, false AS is_trade
+        FROM ledger_checkpoints
         WHERE account_id = :account_id
         UNION ALL
-        SELECT ledger_account, asset, amount, settles_at FROM ledger_entries
+        SELECT ledger_account, asset, amount, settles_at, execution_id IS NOT NULL FROM ledger_entries
         WHERE account_id = :account_id AND entry_id > COALESCE(
-            (SELECT max(up_to_entry_id) FROM ledger_checkpoints WHERE account_id = :account_id), 0)) AS entries
-    WHERE ledger_account IN ({accounts}) GROUP BY asset
+            (SELECT max(up_to_entry_id) FROM ledger_checkpoints WHERE account_id = :account_id), 0)
 """
+_SUMS = f"""
+    SELECT asset, sum(amount) AS amount, COALESCE(sum(amount) FILTER (WHERE settles_at <= :now), 0) AS settled
+    FROM ({_ENTRIES}) AS entries WHERE ledger_account = 'cash' GROUP BY asset
+"""  # noqa: S608 (the statement is a constant)
 _STANDING = text(
     f"""
     SELECT f.filled, f.notional, p.*, (
         SELECT json_agg(json_build_array(c.asset, c.amount::text, c.settled::text))::text
-        FROM ({_SUMS.format(accounts="'cash'")}) AS c) AS cash
+        FROM ({_SUMS}) AS c) AS cash
     FROM (SELECT COALESCE(sum(quantity), 0) AS filled, sum(price * quantity) AS notional FROM fills
           WHERE client_order_id = :client_order_id) AS f
     LEFT JOIN positions p ON p.account_id = :account_id AND p.instrument_id = :instrument_id
@@ -105,8 +109,15 @@ _LOCK_BOTH = text(
     FOR UPDATE OF orders
     """  # noqa: S608 (columns are constants)
 )
-_CASH = text(_SUMS.format(accounts="'cash'"))
-_BALANCES = text(_SUMS.format(accounts="'cash', 'holding'"))
+_CASH = text(_SUMS)
+_BALANCES = text(
+    f"""
+    SELECT asset, sum(amount) AS total,
+        COALESCE(sum(amount) FILTER (WHERE is_trade AND amount > 0 AND settles_at >= :recent_from), 0) AS recent_in,
+        COALESCE(sum(amount) FILTER (WHERE is_trade AND amount < 0 AND settles_at >= :recent_from), 0) AS recent_out
+    FROM ({_ENTRIES}) AS entries WHERE ledger_account IN ('cash', 'holding') GROUP BY asset
+    """  # noqa: S608 (the statement is a constant)
+)
 _RECONCILED = text("UPDATE accounts SET is_reconciled = :passed, reconciled_at = :now WHERE account_id = :account_id")
 
 
@@ -279,9 +290,11 @@ class MoneyPage:
         rows = await self._session.execute(_CASH, {"account_id": self._terms.account_id, "now": now})
         return {row.asset: CashBalance(total=row.amount, settled=row.settled) for row in rows}
 
-    async def balances(self, now: datetime) -> dict[str, Decimal]:
-        """Sum money and holdings together, by asset: what the venue should show."""
-        return summed(await self._session.execute(_BALANCES, {"account_id": self._terms.account_id, "now": now}))
+    async def balances(self, recent_from: datetime) -> dict[str, Held]:
+        """Sum money and holdings together, by asset, and apart what trades moved from a time on."""
+        values = {"account_id": self._terms.account_id, "recent_from": recent_from}
+        rows = await self._session.execute(_BALANCES, values)
+        return {row.asset: Held(row.total, row.recent_in, row.recent_out) for row in rows}
 
     async def positions(self) -> dict[str, Decimal]:
         """Give what is held, by instrument."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from order_worker.domain.order import Looks, Order
@@ -184,8 +183,3 @@ def stage_of(row: Mapping[str, Any]) -> StageRow:
         Stage(row["stage"]),
         told_at if isinstance(told_at, datetime) else datetime.fromisoformat(told_at),
     )
-
-
-def summed(rows: Any) -> dict[str, Decimal]:
-    """Turn (asset, amount) rows into a mapping."""
-    return {row.asset: row.amount for row in rows}

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import ccxt.pro
@@ -16,6 +17,8 @@ log = structlog.get_logger()
 _BATCH_S = 0.2
 """The answer to a submit mostly tells the same: let it go first, then look what is left to do."""
 _BACKOFF_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+_CLOSE_S = 2.0
+"""A venue that is gone does not answer a goodbye either."""
 _STEADY_S = 60.0
 
 
@@ -68,7 +71,9 @@ class UserStream:
                     group.create_task(_awaited(self._on_reconnected))
                 metrics.stream_connected.set(1)
         finally:
-            await exchange.close()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE_S):
+                    await exchange.close()
 
     async def _hear(self, watch: Callable[[], Awaitable[Any]], read: Callable[[Any], Any], into: list[Any]) -> None:
         while True:

@@ -14,6 +14,25 @@ _DUST_UNITS = Decimal("0.00000001")
 
 
 @dataclass(frozen=True)
+class Held:
+    """What our books have of one asset, and what of it moved only just now."""
+
+    total: Decimal
+    recent_in: Decimal = _ZERO
+    """The part that came in since shortly before the venue was asked: it may not be in the venue's answer yet."""
+    recent_out: Decimal = _ZERO
+    """Zero or negative: what went out since then."""
+
+    def gap(self, venue: Decimal) -> Decimal:
+        """Give what the venue has more (or, negative, less) than any part of the recent trades explains."""
+        low, high = self.total - self.recent_in, self.total - self.recent_out
+        return venue - high if venue > high else min(venue - low, _ZERO)
+
+
+NOTHING = Held(_ZERO)
+
+
+@dataclass(frozen=True)
 class Assets:
     """Which assets the account's books cover."""
 
@@ -62,9 +81,9 @@ def opening(
     return entries
 
 
-def gaps(ours: Mapping[str, Decimal], venue: Mapping[str, Decimal], assets: Assets) -> dict[str, Decimal]:
+def gaps(ours: Mapping[str, Held], venue: Mapping[str, Decimal], assets: Assets) -> dict[str, Decimal]:
     """Give what the venue has more (or, negative, less) than our books, by asset; assets that agree are absent."""
-    found = {asset: venue.get(asset, _ZERO) - ours.get(asset, _ZERO) for asset in assets.all}
+    found = {asset: ours.get(asset, NOTHING).gap(venue.get(asset, _ZERO)) for asset in assets.all}
     return {asset: gap for asset, gap in found.items() if gap}
 
 
@@ -79,14 +98,14 @@ def lasting(observed: Sequence[Mapping[str, Decimal]]) -> dict[str, Decimal]:
     return {asset: observed[-1][asset] for asset in common}
 
 
-def differences(found: Mapping[str, Decimal], ours: Mapping[str, Decimal], assets: Assets) -> list[Difference]:
+def differences(found: Mapping[str, Decimal], ours: Mapping[str, Held], assets: Assets) -> list[Difference]:
     """Put gaps of balances into words."""
     return [
         Difference(
             kind="position" if asset in assets.dust else "cash",
             subject=asset,
-            ours=str(ours.get(asset, _ZERO)),
-            venue=str(ours.get(asset, _ZERO) + gap),
+            ours=str(ours.get(asset, NOTHING).total),
+            venue=str(ours.get(asset, NOTHING).total + gap),
             is_dust=abs(gap) <= assets.dust_of(asset),
         )
         for asset, gap in sorted(found.items())

@@ -33,6 +33,8 @@ log = structlog.get_logger()
 _ATTEMPTS = 5
 _PAUSE_S = 0.5
 _OVERLAP = timedelta(seconds=60)
+_CLOCKS = timedelta(seconds=1)
+"""Room for the venue's clock being off from ours."""
 _FIRST_LOOK_BACK = timedelta(hours=24)
 _DIFFERENCES_MAX = 1000
 
@@ -60,7 +62,7 @@ async def reconcile(desk: Desk) -> bool:
         await _fetch_trades(desk, instruments, asked_at - _OVERLAP)
         await _take_in(desk, assets, venue)
         async with desk.books.open() as page:
-            observed.append(gaps(await page.balances(asked_at), venue, assets))
+            observed.append(gaps(await page.balances(asked_at - _CLOCKS), venue, assets))
         if not observed[-1]:
             break
     passed = await _conclude(desk, assets, lasting(observed), others)
