@@ -189,6 +189,10 @@ class FakePage:
                     )
         return held
 
+    async def met_assets(self) -> frozenset[str]:
+        entries = [entry for each in self.store.transactions.values() for entry in each.entries]
+        return frozenset(entry.asset for entry in entries if entry.account is LedgerAccount.OPENING)
+
     async def positions(self) -> dict[str, Decimal]:
         return {instrument_id: row.position.quantity for instrument_id, row in self.store.positions.items()}
 
@@ -300,6 +304,7 @@ class FakeVenue:
         self.orders: dict[str, Sighting] = {}
         self.is_hidden = False
         self.is_down = False
+        self.clock_gap = timedelta()
         self.money: dict[str, Decimal] = {}
 
     async def submit(self, order: Order) -> Answer:
@@ -376,6 +381,10 @@ class FakeVenue:
     async def balances(self) -> dict[str, Decimal]:
         self._answers()
         return dict(self.money)
+
+    async def now(self) -> datetime:
+        self._answers()
+        return self.clock.now() + self.clock_gap
 
     async def symbols(self) -> frozenset[str]:
         return frozenset({"BTC/USDT", "ETH/USDT"})

@@ -57,6 +57,7 @@ class FakeVenue:
     def application(self) -> web.Application:
         app = web.Application()
         app.router.add_get("/api/v3/exchangeInfo", self.exchange_info)
+        app.router.add_get("/api/v3/time", self.time)
         app.router.add_get("/api/v3/account", self.account)
         app.router.add_post("/api/v3/order", self.submit)
         app.router.add_get("/api/v3/order", self.query)
@@ -69,6 +70,9 @@ class FakeVenue:
     async def exchange_info(self, _request: web.Request) -> web.Response:
         listed = [a_symbol(base, quote) for base, quote in self.symbols]
         return web.json_response({"timezone": "UTC", "serverTime": _now(), "rateLimits": [], "symbols": listed})
+
+    async def time(self, _request: web.Request) -> web.Response:
+        return web.json_response({"serverTime": _now()})
 
     async def account(self, _request: web.Request) -> web.Response:
         balances = [{"asset": asset, "free": str(amount), "locked": "0"} for asset, amount in self.balances.items()]

@@ -201,6 +201,7 @@ _REST = (
     "CREATE INDEX fills_instrument ON fills (account_id, instrument_id, executed_at)",
     "CREATE INDEX orphan_fills_order ON orphan_fills (account_id, venue_order_id)",
     "CREATE INDEX ledger_entries_account ON ledger_entries (account_id, entry_id)",
+    "CREATE INDEX ledger_entries_opening ON ledger_entries (account_id, asset) WHERE ledger_account = 'opening'",
     "CREATE INDEX ledger_entries_execution ON ledger_entries (execution_id)",
     "REVOKE UPDATE, DELETE ON fills FROM order_worker",
     "REVOKE UPDATE, DELETE ON ledger_entries FROM order_worker",

@@ -30,7 +30,9 @@ _SWEEP_S = 1.0
 _RESOLVE_S = 1.0
 _POLL_S = 5.0
 _CHECKPOINT_S = 10.0
-_FIRST_RECONCILE_S = 2.0
+_VENUE_AWAY_S = 1.0
+_DISAGREE_S = 15.0
+"""Between first comparisons that did not pass: each one tells people."""
 
 
 def terms_of(settings: Settings) -> Terms:
@@ -95,12 +97,14 @@ async def wire(service: Service) -> AsyncIterator[None]:
 async def _reconcile_first(desk: Desk) -> None:
     """Try until the books agree with the venue's: nothing is sent before."""
     while not desk.is_reconciled:
+        pause_s = _VENUE_AWAY_S
         try:
-            await reconcile(desk)
+            if not await reconcile(desk):
+                pause_s = _DISAGREE_S
         except Exception as error:
             log.warning("first_reconciliation_failed", error=repr(error))
         if not desk.is_reconciled:
-            await asyncio.sleep(_FIRST_RECONCILE_S)
+            await asyncio.sleep(pause_s)
     await asyncio.Event().wait()
 
 

@@ -58,6 +58,10 @@ class VenuePort(Protocol):
         """Give free and locked together, by asset. Raises `VenueError`."""
         ...
 
+    async def now(self) -> datetime:
+        """Give the venue's time. Raises `VenueError`."""
+        ...
+
     async def symbols(self) -> frozenset[str]:
         """Give what is traded there. Raises `VenueError`."""
         ...
@@ -216,6 +220,10 @@ class PagePort(Protocol):
 
     async def balances(self, recent_from: datetime) -> dict[str, Held]:
         """Sum money and holdings together, by asset, and apart what trades moved from a time on."""
+        ...
+
+    async def met_assets(self) -> frozenset[str]:
+        """Give the assets that the books have opened with."""
         ...
 
     async def positions(self) -> dict[str, Decimal]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from itertools import permutations
 from typing import Any
@@ -442,6 +443,15 @@ async def test_what_nobody_can_explain_fails_and_stops_sends(world: World, monke
     await world.approve()
     assert world.venue.submits == []
     assert len(world.store.transactions) == 1
+
+
+async def test_f24_nothing_is_sent_while_the_clocks_differ(world: World) -> None:
+    world.venue.clock_gap = timedelta(seconds=2)
+
+    assert not await reconcile(world.desk)
+    assert world.told(Reconciled)[-1].differences[0].kind == "clock"
+    await world.approve()
+    assert world.venue.submits == []
 
 
 async def test_dust_is_adjusted_with_its_reason(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

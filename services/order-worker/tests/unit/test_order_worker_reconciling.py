@@ -1,13 +1,24 @@
 """Our books against the venue's."""
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from order_worker_builders import BTC, ETH
+from order_worker_builders import BTC, ETH, NOW
 
-from order_worker.domain.reconciling import Held, assets_of, corrections, differences, gaps, lasting, opening, strangers
+from order_worker.domain.reconciling import (
+    Held,
+    assets_of,
+    clock_difference,
+    corrections,
+    differences,
+    gaps,
+    lasting,
+    opening,
+    strangers,
+)
 from sigmax.domain.ledger import Entry, LedgerAccount, imbalance
 
 ASSETS = assets_of("USDT", [BTC, ETH], {BTC: Decimal("0.00001")})
@@ -19,21 +30,32 @@ def test_what_is_traded_is_a_holding_and_what_it_is_quoted_in_is_money() -> None
 
 
 def test_a_new_account_opens_with_what_it_holds() -> None:
-    entries = opening({"USDT": Decimal(100), "BTC": Decimal(2), "DOGE": Decimal(5)}, [], ASSETS, [])
+    venue = {"USDT": Decimal(100), "BTC": Decimal(2), "DOGE": Decimal(5)}
+    entries = opening(venue, {}, ASSETS.all, [], ASSETS)
 
     assert Entry(LedgerAccount.CASH, "USDT", Decimal(100)) in entries
     assert Entry(LedgerAccount.HOLDING, "BTC", Decimal(2)) in entries
+    assert Entry(LedgerAccount.HOLDING, "ETH", Decimal(0)) in entries
     assert not any(entry.asset == "DOGE" for entry in entries)
     assert imbalance(entries) == {}
 
 
-def test_an_asset_with_entries_or_open_orders_is_not_opened_again() -> None:
-    assert opening({"USDT": Decimal(100), "BTC": Decimal(2)}, ["USDT"], ASSETS, ["BTC"]) == []
+def test_what_was_traded_before_an_asset_was_met_is_not_opened_twice() -> None:
+    entries = opening({"BTC": Decimal(5)}, {"BTC": Held(Decimal(3))}, ["BTC"], [], ASSETS)
+
+    assert entries[0] == Entry(LedgerAccount.HOLDING, "BTC", Decimal(2))
+
+
+def test_an_asset_in_motion_is_met_later() -> None:
+    moving = {"BTC": Held(Decimal(3), recent_in=Decimal(3))}
+
+    assert opening({"BTC": Decimal(3)}, moving, ["BTC"], [], ASSETS) == []
+    assert opening({"BTC": Decimal(3)}, {}, ["BTC"], ["BTC"], ASSETS) == []
 
 
 def test_a_gap_that_closed_once_was_a_trade_on_its_way() -> None:
-    first = gaps({"USDT": Held(Decimal(100))}, {"USDT": Decimal(90), "BTC": Decimal(1)}, ASSETS)
-    second = gaps({"USDT": Held(Decimal(90))}, {"USDT": Decimal(90), "BTC": Decimal(1)}, ASSETS)
+    first = gaps({"USDT": Held(Decimal(100))}, {"USDT": Decimal(90), "BTC": Decimal(1)}, ASSETS.all)
+    second = gaps({"USDT": Held(Decimal(90))}, {"USDT": Decimal(90), "BTC": Decimal(1)}, ASSETS.all)
 
     assert lasting([first, second]) == {"BTC": Decimal(1)}
     assert lasting([first, second, {}]) == {}
@@ -63,6 +85,15 @@ def test_a_lot_is_dust_and_more_is_not() -> None:
     assert (money.subject, money.is_dust, money.venue) == ("USDT", False, "99.98")
     assert {entry.asset for entry in corrections(found, ASSETS)} == {"BTC"}
     assert imbalance(corrections(found, ASSETS)) == {}
+
+
+@pytest.mark.parametrize(("off_ms", "is_told"), [(0, False), (550, False), (551, True), (-550, False), (-551, True)])
+def test_a_clock_that_is_off_by_more_than_half_a_second_is_a_difference(off_ms: int, is_told: bool) -> None:
+    # The answer was 100 ms on its way: the venue may have looked at its clock at any moment of these.
+    asked_at, answered_at = NOW, NOW + timedelta(milliseconds=100)
+    venue = NOW + timedelta(milliseconds=50 + off_ms)
+
+    assert (clock_difference(asked_at, answered_at, venue) is not None) is is_told
 
 
 def test_an_order_that_is_not_ours_is_a_difference() -> None:

@@ -296,6 +296,14 @@ class MoneyPage:
         rows = await self._session.execute(_BALANCES, values)
         return {row.asset: Held(row.total, row.recent_in, row.recent_out) for row in rows}
 
+    async def met_assets(self) -> frozenset[str]:
+        """Give the assets that the books have opened with."""
+        query = text(
+            "SELECT DISTINCT asset FROM ledger_entries WHERE account_id = :account_id AND ledger_account = 'opening'"
+        )
+        rows = await self._session.execute(query, {"account_id": self._terms.account_id})
+        return frozenset(row.asset for row in rows)
+
     async def positions(self) -> dict[str, Decimal]:
         """Give what is held, by instrument."""
         query = text("SELECT instrument_id, quantity FROM positions WHERE account_id = :account_id")

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -186,6 +186,11 @@ class CcxtVenue:
         """Give free and locked together, by asset. Raises `VenueError`."""
         reply: Any = await self._ask(self._exchange.fetch_balance)
         return {asset: Decimal(amount) for asset, amount in reply["total"].items() if amount}
+
+    async def now(self) -> datetime:
+        """Give the venue's time. Raises `VenueError`."""
+        reply: Any = await self._ask(self._exchange.fetch_time)
+        return datetime.fromtimestamp(int(reply) / 1000, UTC)
 
     async def symbols(self) -> frozenset[str]:
         """Give what is traded there, asked anew. Raises `VenueError`."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from sigmax.domain.ledger import Entry, LedgerAccount, transfer
@@ -9,6 +10,8 @@ from sigmax.schemas.market import base_of, quote_of
 from sigmax.schemas.orders import Difference
 
 _ZERO = Decimal(0)
+CLOCK_GAP_MAX = timedelta(milliseconds=500)
+"""Beyond it the freshness of prices and the age of approvals mean nothing, and the venue may refuse what we sign."""
 _DUST_MONEY = Decimal("0.01")
 _DUST_UNITS = Decimal("0.00000001")
 
@@ -22,6 +25,11 @@ class Held:
     """The part that came in since shortly before the venue was asked: it may not be in the venue's answer yet."""
     recent_out: Decimal = _ZERO
     """Zero or negative: what went out since then."""
+
+    @property
+    def is_moving(self) -> bool:
+        """Say whether trades of this moment make a comparison vague."""
+        return bool(self.recent_in or self.recent_out)
 
     def gap(self, venue: Decimal) -> Decimal:
         """Give what the venue has more (or, negative, less) than any part of the recent trades explains."""
@@ -66,24 +74,29 @@ def assets_of(currency: str, instruments: Collection[str], lots: Mapping[str, De
 
 
 def opening(
-    venue: Mapping[str, Decimal], booked: Collection[str], assets: Assets, busy: Collection[str]
+    venue: Mapping[str, Decimal],
+    ours: Mapping[str, Held],
+    unmet: Collection[str],
+    busy: Collection[str],
+    assets: Assets,
 ) -> list[Entry]:
     """Give the entries that take in what the account holds when its books first meet an asset.
 
-    `booked` are the assets that have entries already. `busy` are the assets of open orders: what is there of them may
-    be a trade that has not come in yet, and waits.
+    An asset of which there is nothing is met as well, with zero: what comes later is a difference. `busy` are the
+    assets of open orders: what is there of them may be a trade that has not come in yet, and waits.
     """
     entries: list[Entry] = []
-    for asset in sorted(assets.all - set(booked) - set(busy)):
-        amount = venue.get(asset, _ZERO)
-        if amount:
+    for asset in sorted(set(unmet) - set(busy)):
+        held = ours.get(asset, NOTHING)
+        if not held.is_moving:
+            amount = venue.get(asset, _ZERO) - held.total
             entries += transfer(assets.home(asset), LedgerAccount.OPENING, asset, amount)
     return entries
 
 
-def gaps(ours: Mapping[str, Held], venue: Mapping[str, Decimal], assets: Assets) -> dict[str, Decimal]:
+def gaps(ours: Mapping[str, Held], venue: Mapping[str, Decimal], met: Collection[str]) -> dict[str, Decimal]:
     """Give what the venue has more (or, negative, less) than our books, by asset; assets that agree are absent."""
-    found = {asset: ours.get(asset, NOTHING).gap(venue.get(asset, _ZERO)) for asset in assets.all}
+    found = {asset: ours.get(asset, NOTHING).gap(venue.get(asset, _ZERO)) for asset in met}
     return {asset: gap for asset, gap in found.items() if gap}
 
 
@@ -119,6 +132,15 @@ def corrections(found: Mapping[str, Decimal], assets: Assets) -> list[Entry]:
         if abs(gap) <= assets.dust_of(asset):
             entries += transfer(assets.home(asset), LedgerAccount.ADJUSTMENT, asset, gap)
     return entries
+
+
+def clock_difference(asked_at: datetime, answered_at: datetime, venue: datetime) -> Difference | None:
+    """Hold the venue's clock against ours; None when they agree, as far as the answer's way allows to say."""
+    way = (answered_at - asked_at) / 2
+    ours = asked_at + way
+    if abs(venue - ours) - way <= CLOCK_GAP_MAX:
+        return None
+    return Difference(kind="clock", subject="clock", ours=ours.isoformat(), venue=venue.isoformat(), is_dust=False)
 
 
 def strangers(open_ids: Iterable[str], known: Collection[str]) -> list[Difference]:

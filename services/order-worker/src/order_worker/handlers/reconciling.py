@@ -11,6 +11,7 @@ from order_worker.domain.booking import Transaction
 from order_worker.domain.reconciling import (
     Assets,
     assets_of,
+    clock_difference,
     corrections,
     differences,
     gaps,
@@ -52,6 +53,7 @@ async def reconcile(desk: Desk) -> bool:
     await on_sightings(desk, resting, "reconciliation")
     owned = await desk.books.owned({each.venue_order_id for each in resting})
     others = strangers((each.venue_order_id for each in resting), owned)
+    others += await _compare_clocks(desk)
 
     observed = []
     for attempt in range(_ATTEMPTS):
@@ -60,14 +62,21 @@ async def reconcile(desk: Desk) -> bool:
         asked_at = desk.clock.now()
         venue = await desk.venue.balances()
         await _fetch_trades(desk, instruments, asked_at - _OVERLAP)
-        await _take_in(desk, assets, venue)
+        met = await _take_in(desk, assets, venue, asked_at - _CLOCKS)
         async with desk.books.open() as page:
-            observed.append(gaps(await page.balances(asked_at - _CLOCKS), venue, assets))
+            observed.append(gaps(await page.balances(asked_at - _CLOCKS), venue, met))
         if not observed[-1]:
             break
     passed = await _conclude(desk, assets, lasting(observed), others)
     desk.is_reconciled |= passed
     return passed
+
+
+async def _compare_clocks(desk: Desk) -> list[Difference]:
+    asked_at = desk.clock.now()
+    venue_at = await desk.venue.now()
+    found = clock_difference(asked_at, desk.clock.now(), venue_at)
+    return [] if found is None else [found]
 
 
 async def _assets(desk: Desk, ordered: frozenset[str]) -> Assets:
@@ -83,16 +92,18 @@ async def _fetch_trades(desk: Desk, instruments: frozenset[str], since: datetime
         await on_trades(desk, await desk.venue.trades(symbol, since), "reconciliation")
 
 
-async def _take_in(desk: Desk, assets: Assets, venue: dict[str, Decimal]) -> None:
-    """Enter what the account holds of assets that its books meet for the first time."""
+async def _take_in(desk: Desk, assets: Assets, venue: dict[str, Decimal], recent_from: datetime) -> frozenset[str]:
+    """Enter what the account holds of assets that its books meet for the first time; give all that are met now."""
     busy = {base_of(order.approved.instrument_id) for order in await desk.books.unfinished()}
     now = desk.clock.now()
     async with desk.books.open() as page:
         await page.lock_account()
-        entries = opening(venue, await page.balances(now), assets, busy)
+        met = await page.met_assets()
+        entries = opening(venue, await page.balances(recent_from), assets.all - met, busy, assets)
         if entries:
             await _enter(page, desk, entries, "opening", now)
             log.info("opening_balances", assets=sorted({entry.asset for entry in entries}))
+    return (met | {entry.asset for entry in entries}) & assets.all
 
 
 async def _enter(page: PagePort, desk: Desk, entries: list[Entry], reason: str, now: datetime) -> None:
