@@ -99,7 +99,7 @@ class Books:
     async def open(self) -> AsyncIterator[Page]:
         """Open a transaction."""
         async with self._database.transaction() as unit:
-            yield Page(unit, self._terms)
+            yield Page(unit, await unit.session.connection(), self._terms)
 
     async def prepare(self) -> None:
         """Make the account's row, if this is its first start."""
@@ -123,7 +123,7 @@ class Books:
         }
         try:
             async with self._database.reading() as session:  # one statement, committed by itself
-                row = (await session.execute(_CLAIM, values)).first()
+                row = (await (await session.connection()).execute(_CLAIM, values)).first()
         except IntegrityError:
             return None  # another worker has a request of this key in flight
         if row is None:
@@ -201,7 +201,7 @@ class Books:
         account_id = self._terms.account_id
         async with self._database.transaction() as unit:
             # Whoever appends to the ledger holds this row: no entry below the newest can still be on its way.
-            await Page(unit, self._terms).lock_account()
+            await Page(unit, await unit.session.connection(), self._terms).lock_account()
             bounds = (
                 await unit.session.execute(_CHECKPOINT_RANGE, {"account_id": account_id, "recent": now - _RECENT})
             ).one()

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from order_worker.adapters import metrics
 from order_worker.adapters.rows import ORDER_COLUMNS, execution_of, order_of, trade_of
@@ -124,14 +125,15 @@ _RECONCILED = text("UPDATE accounts SET is_reconciled = :passed, reconciled_at =
 class MoneyPage:
     """The part of a transaction that moves money."""
 
-    def __init__(self, unit: Unit, terms: Terms) -> None:
+    def __init__(self, unit: Unit, connection: AsyncConnection, terms: Terms) -> None:
         self._unit = unit
-        self._session = unit.session
+        # The transaction's own connection: no objects are mapped here, and the session would cost as much as the query.
+        self._connection = connection
         self._terms = terms
 
     async def lock_account(self) -> Account:
         """Give the account's row, locked: whoever changes money or positions holds it first."""
-        row = (await self._session.execute(_LOCK, {"account_id": self._terms.account_id})).one()
+        row = (await self._connection.execute(_LOCK, {"account_id": self._terms.account_id})).one()
         return Account(row.sequence, row.blocked_reason, row.blocked_at, row.reconciled_at)
 
     async def lock(self, client_order_id: str, venue_order_id: str) -> Locked:
@@ -141,7 +143,7 @@ class MoneyPage:
             "client_order_id": client_order_id,
             "venue_order_id": venue_order_id,
         }
-        row = (await self._session.execute(_LOCK_BOTH, values)).first()
+        row = (await self._connection.execute(_LOCK_BOTH, values)).first()
         if row is None:
             raise LookupError(f"order {client_order_id} was there and is gone")
         account = Account(row.account_sequence, row.blocked_reason, row.blocked_at, row.reconciled_at)
@@ -149,14 +151,14 @@ class MoneyPage:
 
     async def block(self, reason: str, now: datetime) -> None:
         """Stop all sends of the account until a person releases it."""
-        await self._session.execute(
+        await self._connection.execute(
             text("UPDATE accounts SET blocked_reason = :reason, blocked_at = :now WHERE account_id = :account_id"),
             {"account_id": self._terms.account_id, "reason": reason, "now": now},
         )
 
     async def release(self) -> None:
         """Let the account send again."""
-        await self._session.execute(
+        await self._connection.execute(
             text("UPDATE accounts SET blocked_reason = NULL, blocked_at = NULL WHERE account_id = :account_id"),
             {"account_id": self._terms.account_id},
         )
@@ -164,7 +166,7 @@ class MoneyPage:
     async def add_fills(self, order: Order, trades: Sequence[Trade], source: str, now: datetime) -> list[Trade]:
         """Enter trades, and give those that were not there."""
         approved = order.approved
-        rows = await self._session.execute(
+        rows = await self._connection.execute(
             _ADD_FILLS,
             {
                 "venue": approved.venue,
@@ -208,7 +210,7 @@ class MoneyPage:
             "executed_at": trade.executed_at,
             "now": now,
         }
-        await self._session.execute(_KEEP_ORPHAN, values)
+        await self._connection.execute(_KEEP_ORPHAN, values)
 
     async def adopt_orphans(self, order: Order) -> list[Trade]:
         """Take out the kept trades that are this order's."""
@@ -217,7 +219,7 @@ class MoneyPage:
             "venue_order_id": order.venue_order_id,
             "client_order_id": order.client_order_id,
         }
-        return [trade_of(row) for row in await self._session.execute(_ADOPT, values)]
+        return [trade_of(row) for row in await self._connection.execute(_ADOPT, values)]
 
     async def standing(self, order: Order, now: datetime) -> Standing:
         """Sum the order's fills and the account's money, and give the position as it was last folded."""
@@ -227,7 +229,7 @@ class MoneyPage:
             "client_order_id": order.client_order_id,
             "now": now,
         }
-        row = (await self._session.execute(_STANDING, values)).one()
+        row = (await self._connection.execute(_STANDING, values)).one()
         held = PositionRow(Position(), None)
         if row.last_executed_at is not None:
             position = Position(row.quantity, row.average_price, row.realized_pnl)
@@ -246,7 +248,7 @@ class MoneyPage:
         """Give every fill of an instrument, to fold them anew."""
         query = text("SELECT * FROM fills WHERE account_id = :account_id AND instrument_id = :instrument_id")
         values = {"account_id": self._terms.account_id, "instrument_id": instrument_id}
-        return [execution_of(row) for row in await self._session.execute(query, values)]
+        return [execution_of(row) for row in await self._connection.execute(query, values)]
 
     async def move(self, instrument_id: str, movement: Movement, now: datetime) -> None:
         """Write a position, its ledger transactions, and the account's sequence, in one step."""
@@ -262,11 +264,11 @@ class MoneyPage:
             "last_at": last_at,
             "last_id": last_id,
         }
-        await self._session.execute(_MOVE, values)
+        await self._connection.execute(_MOVE, values)
 
     async def add_transactions(self, transactions: Sequence[Transaction], now: datetime) -> None:
         """Append to the ledger. Raises `ValueError` unless each transaction sums to zero per asset."""
-        await self._session.execute(_ADD_ENTRIES, self._lines(transactions, now))
+        await self._connection.execute(_ADD_ENTRIES, self._lines(transactions, now))
 
     def _lines(self, transactions: Sequence[Transaction], now: datetime) -> dict[str, Any]:
         for transaction in transactions:
@@ -287,13 +289,13 @@ class MoneyPage:
 
     async def cash(self, now: datetime) -> dict[str, CashBalance]:
         """Sum the money by asset."""
-        rows = await self._session.execute(_CASH, {"account_id": self._terms.account_id, "now": now})
+        rows = await self._connection.execute(_CASH, {"account_id": self._terms.account_id, "now": now})
         return {row.asset: CashBalance(total=row.amount, settled=row.settled) for row in rows}
 
     async def balances(self, recent_from: datetime) -> dict[str, Held]:
         """Sum money and holdings together, by asset, and apart what trades moved from a time on."""
         values = {"account_id": self._terms.account_id, "recent_from": recent_from}
-        rows = await self._session.execute(_BALANCES, values)
+        rows = await self._connection.execute(_BALANCES, values)
         return {row.asset: Held(row.total, row.recent_in, row.recent_out) for row in rows}
 
     async def met_assets(self) -> frozenset[str]:
@@ -301,25 +303,25 @@ class MoneyPage:
         query = text(
             "SELECT DISTINCT asset FROM ledger_entries WHERE account_id = :account_id AND ledger_account = 'opening'"
         )
-        rows = await self._session.execute(query, {"account_id": self._terms.account_id})
+        rows = await self._connection.execute(query, {"account_id": self._terms.account_id})
         return frozenset(row.asset for row in rows)
 
     async def positions(self) -> dict[str, Decimal]:
         """Give what is held, by instrument."""
         query = text("SELECT instrument_id, quantity FROM positions WHERE account_id = :account_id")
-        rows = await self._session.execute(query, {"account_id": self._terms.account_id})
+        rows = await self._connection.execute(query, {"account_id": self._terms.account_id})
         return {row.instrument_id: row.quantity for row in rows}
 
     async def add_reconciliation(self, *, passed: bool, differences: Sequence[Difference], now: datetime) -> None:
         """Keep the result of a reconciliation, and whether the account may send."""
         account_id = self._terms.account_id
         listed = json.dumps([difference.model_dump(mode="json") for difference in differences])
-        await self._session.execute(
+        await self._connection.execute(
             text(
                 "INSERT INTO reconciliations (account_id, passed, differences, created_at)"
                 " VALUES (:account_id, :passed, CAST(:listed AS jsonb), :now)"
             ),
             {"account_id": account_id, "passed": passed, "listed": listed, "now": now},
         )
-        await self._session.execute(_RECONCILED, {"account_id": account_id, "passed": passed, "now": now})
+        await self._connection.execute(_RECONCILED, {"account_id": account_id, "passed": passed, "now": now})
         metrics.reconciled.set(passed)

@@ -72,32 +72,32 @@ class Page(MoneyPage):
     async def add(self, order: Order, now: datetime) -> Order | None:
         """Add an order, and give it, with the wish of a cancel that came before it; None when it is there already."""
         values = {**approved_of(order.approved, order.symbol, now), **state_of(order)}
-        row = (await self._session.execute(_ADD, values)).first()
+        row = (await self._connection.execute(_ADD, values)).first()
         return None if row is None else replace(order, cancel_wanted=row.cancel_wanted)
 
     async def order(self, client_order_id: str) -> Order | None:
         """Give an order, locked."""
-        row = (await self._session.execute(_BY_CLIENT_ID, {"id": client_order_id})).first()
+        row = (await self._connection.execute(_BY_CLIENT_ID, {"id": client_order_id})).first()
         return None if row is None else order_of(row)
 
     async def save(self, order: Order, now: datetime) -> bool:
         """Write an order's state; True when another order of its key waits to be sent."""
         values = {**state_of(order), "now": now, "client_order_id": order.client_order_id}
-        return bool((await self._session.execute(_SAVE, values)).scalar())
+        return bool((await self._connection.execute(_SAVE, values)).scalar())
 
     async def expired(self, now: datetime, limit: int) -> list[Order]:
         """Give orders that wait to be sent and may not be any more, locked."""
         values = {"account_id": self._terms.account_id, "now": now, "limit": limit}
-        return [order_of(row) for row in await self._session.execute(_EXPIRED, values)]
+        return [order_of(row) for row in await self._connection.execute(_EXPIRED, values)]
 
     async def take_due(self, now: datetime, lease_until: datetime, limit: int) -> list[Order]:
         """Give orders that the venue is to be asked for, each to one resolver for the length of a lease."""
         values = {"account_id": self._terms.account_id, "now": now, "lease_until": lease_until, "limit": limit}
-        return [order_of(row) for row in await self._session.execute(_TAKE_DUE, values)]
+        return [order_of(row) for row in await self._connection.execute(_TAKE_DUE, values)]
 
     async def want_cancel(self, request: CancelRequested, now: datetime) -> None:
         """Keep a cancel whose order has not come yet."""
-        await self._session.execute(
+        await self._connection.execute(
             text(
                 "INSERT INTO cancels_wanted (client_order_id, requested_by, reason, requested_at)"
                 " VALUES (:client_order_id, :requested_by, :reason, :now) ON CONFLICT DO NOTHING"
@@ -121,4 +121,4 @@ class Page(MoneyPage):
             "changed_by": message.changed_by,
             "told_at": message.occurred_at,
         }
-        return (await self._session.execute(_PUT_STAGE, values)).first() is not None
+        return (await self._connection.execute(_PUT_STAGE, values)).first() is not None
