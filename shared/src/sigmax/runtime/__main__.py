@@ -10,6 +10,9 @@ import uvicorn
 from sigmax.runtime import logs, service
 from sigmax.runtime.settings import SettingsError
 
+_WS_BYTES_MAX = 65_536
+"""No peer sends larger messages; uvicorn would take 16 MB before anyone can refuse it."""
+
 
 def main(arguments: list[str]) -> int:
     """Serve the package's `app.app` until SIGTERM; give the exit status."""
@@ -33,6 +36,9 @@ def main(arguments: list[str]) -> int:
             lifespan="on",
             timeout_graceful_shutdown=5,
             server_header=False,
+            # Whoever is not named here could choose the address that login limits count by.
+            forwarded_allow_ips=os.environ.get("FORWARDED_ALLOW_IPS", ""),
+            ws_max_size=_WS_BYTES_MAX,
         )
     )
     # uvicorn ends gracefully on a signal and then raises it once more: unhandled, that would undo the exit status.

@@ -238,7 +238,11 @@ class Service:
     async def _cancel_tasks(self) -> None:
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if not self._tasks:
+            return
+        _, alive = await asyncio.wait(self._tasks, timeout=_GRACEFUL_S)
+        if alive:
+            log.error("tasks_do_not_end", tasks=[task.get_name() for task in alive])
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if self._is_stopping or task.cancelled():
