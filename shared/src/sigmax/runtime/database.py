@@ -44,6 +44,9 @@ class Unit:
         """Append many rows with COPY, the fastest way in; a row that breaks a constraint fails them all."""
         connection = await (await self.session.connection()).get_raw_connection()
         driver: Any = connection.driver_connection
+        if not driver.is_in_transaction():
+            # The session begins its transaction with its first statement, and COPY goes past the session.
+            await self.session.execute(text("SELECT 1"))
         await driver.copy_records_to_table(table, columns=list(columns), records=rows)
 
     async def flush_outbox(self) -> None:

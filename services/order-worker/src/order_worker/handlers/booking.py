@@ -35,8 +35,9 @@ class News:
 
 async def book(page: PagePort, desk: Desk, order: Order, sighting: Sighting, news: News) -> Changed:
     """Record one sighting of an order, in the caller's transaction; the same sighting again changes nothing."""
-    now = desk.clock.now()
     held = await page.lock(order.client_order_id, sighting.venue_order_id)
+    # Under the account's lock, so that the times of fills and of reconciliations are in the order they were booked in.
+    now = desk.clock.now()
     current = held.order
     after = seen(current, sighting, now)
     trades = [*sighting.trades, *(await page.adopt_orphans(after) if held.has_orphans else ())]

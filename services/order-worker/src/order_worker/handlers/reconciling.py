@@ -113,9 +113,9 @@ async def _enter(page: PagePort, desk: Desk, entries: list[Entry], reason: str, 
 
 
 async def _conclude(desk: Desk, assets: Assets, found: dict[str, Decimal], others: list[Difference]) -> bool:
-    now = desk.clock.now()
     async with desk.books.open() as page:
         account = await page.lock_account()
+        now = desk.clock.now()
         ours = await page.balances(now)
         listed = [*differences(found, ours, assets), *others]
         if account.blocked_reason is not None:
