@@ -14,6 +14,7 @@ from sigmax_local.checks import Finding
 from sigmax_local.figures import Figures
 from sigmax_local.supervisor import Watched
 
+_DENIALS_SHOWN = 5
 _COLORS = {"ready": "green", "starting": "yellow", "not ready": "yellow", "down": "red", "stopped": "dim"}
 
 
@@ -104,7 +105,7 @@ def _books(figures: Figures) -> RenderableType:
         paid = plain(round(one.average_price, 4))
         table.add_row(one.instrument_id, plain(one.quantity), paid, last, money(one.realized_pnl))
     lines = [Text(f"{asset}  {plain(amount)}") for asset, amount in figures.balances.items()]
-    denials = [Text(f"{count} x {code}", "dim") for code, count in list(figures.denials.items())[:4]]
+    denials = [Text(f"{count} x {code}", "dim") for code, count in list(figures.denials.items())[:_DENIALS_SHOWN]]
     equity = Text.assemble("Equity  ", (money(figures.equity), "bold"))
     return Group(table, Text(""), equity, *lines, *([Text("\nDenied", "bold"), *denials] if denials else []))
 
@@ -126,6 +127,7 @@ def summarize(
         "decisions": str(figures.decisions),
         "orders approved": str(figures.approved),
         "orders denied": str(figures.denied),
+        **{f"  {code}": str(count) for code, count in list(figures.denials.items())[:_DENIALS_SHOWN]},
         **{f"orders {status}": str(count) for status, count in figures.orders.items()},
         "fills": str(figures.fills),
         "equity": money(figures.equity),
