@@ -6,7 +6,7 @@ from urllib.parse import quote, urlsplit
 from uuid import UUID
 
 import aio_pika
-from aio_pika.abc import AbstractExchange, AbstractRobustConnection
+from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractRobustConnection
 from faststream.rabbit import ExchangeType, QueueType, RabbitExchange, RabbitQueue
 
 from sigmax.schemas.base import Message
@@ -38,6 +38,8 @@ class Publisher:
         self._url = url
         self._connection: AbstractRobustConnection | None = None
         self._exchange: AbstractExchange | None = None
+        self._looks: AbstractChannel | None = None
+        self._looking = asyncio.Lock()
 
     async def open(self) -> None:
         """Connect. Raises `OSError` or an AMQP error when the broker is away or refuses the login."""
@@ -70,11 +72,16 @@ class Publisher:
     async def depth(self, queue: str) -> tuple[int, int]:
         """Give (messages waiting, consumers) of a queue. Raises when the queue is gone or the broker away."""
         assert self._connection is not None, "open() comes first"
-        async with asyncio.timeout(_PUBLISH_TIMEOUT_S):
-            # A missing queue closes its channel, so each look has a channel of its own.
-            async with self._connection.channel(publisher_confirms=False) as channel:
-                declared = (await channel.declare_queue(queue, passive=True)).declaration_result
-                return declared.message_count or 0, declared.consumer_count or 0
+        async with asyncio.timeout(_PUBLISH_TIMEOUT_S), self._looking:
+            # A missing queue closes its channel, so that publishing has another.
+            if self._looks is None or self._looks.is_closed:
+                self._looks = await self._connection.channel(publisher_confirms=False)
+            try:
+                declared = (await self._looks.declare_queue(queue, passive=True)).declaration_result
+            except BaseException:
+                self._looks = None
+                raise
+            return declared.message_count or 0, declared.consumer_count or 0
 
     async def close(self) -> None:
         """Close the connection."""

@@ -143,7 +143,7 @@ class PostgresLedger:
         await self._session.execute(statements.SETTLE, {"signal_id": signal_id})
 
     async def reconciled_at(self, account_id: str) -> datetime | None:
-        """Give when the account was last reconciled, its row shared until the transaction ends."""
+        """Give when the account was last reconciled, its row locked until the transaction ends."""
         at: datetime | None = await self._session.scalar(statements.RECONCILED_AT, {"account_id": account_id})
         return at
 
