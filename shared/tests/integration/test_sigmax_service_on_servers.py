@@ -239,7 +239,7 @@ async def test_a_service_whose_queue_is_gone_is_not_ready(clean: Addresses) -> N
     queue = queue_of("scheduler", JobDue)
     seen: list[JobDue] = []
     async with running(a_service(clean, SchedulerSettings), collecting(seen)) as service:
-        assert await service.readiness.look() == []
+        await until(lambda: _is_async(service.readiness.look(), []))
         connection = await aio_pika.connect(clean.admin_urls[2])
         async with connection:
             channel = await connection.channel()

@@ -12,8 +12,8 @@ ACCOUNTS = text(
     " WHERE limits.account_id = accounts.account_id ORDER BY version DESC LIMIT 1) AS limits"
     " FROM accounts ORDER BY account_id FOR UPDATE"
 )
-# Who moves the book holds its account first. A fill locks rows of several tables in an order that Postgres chooses: with
-# the account shared, fills and reported positions would deadlock.
+# Who moves the book holds its account first. A fill locks rows of several tables in an order that Postgres chooses:
+# with the account shared, fills and reported positions would deadlock.
 RECONCILED_AT = text("SELECT reconciled_at FROM accounts WHERE account_id = :account_id FOR UPDATE")
 
 SITUATION = text(
