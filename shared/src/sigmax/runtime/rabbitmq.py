@@ -6,7 +6,7 @@ from urllib.parse import quote, urlsplit
 from uuid import UUID
 
 import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractRobustConnection
+from aio_pika.abc import AbstractExchange, AbstractRobustChannel, AbstractRobustConnection
 from faststream.rabbit import ExchangeType, QueueType, RabbitExchange, RabbitQueue
 
 from sigmax.schemas.base import Message
@@ -38,7 +38,7 @@ class Publisher:
         self._url = url
         self._connection: AbstractRobustConnection | None = None
         self._exchange: AbstractExchange | None = None
-        self._looks: AbstractChannel | None = None
+        self._looks: AbstractRobustChannel | None = None
         self._looking = asyncio.Lock()
 
     async def open(self) -> None:
@@ -73,14 +73,17 @@ class Publisher:
         """Give (messages waiting, consumers) of a queue. Raises when the queue is gone or the broker away."""
         assert self._connection is not None, "open() comes first"
         async with asyncio.timeout(_PUBLISH_TIMEOUT_S), self._looking:
-            # A missing queue closes its channel, so that publishing has another.
+            # A missing queue closes its channel, so this one is not the publishing one.
             if self._looks is None or self._looks.is_closed:
                 self._looks = await self._connection.channel(publisher_confirms=False)
             try:
-                declared = (await self._looks.declare_queue(queue, passive=True)).declaration_result
+                # Not robust: aio-pika would answer the second look with the first one's figures.
+                found = await self._looks.declare_queue(queue, passive=True, robust=False)
             except BaseException:
-                self._looks = None
+                closing, self._looks = self._looks, None
+                await closing.close()
                 raise
+            declared = found.declaration_result
             return declared.message_count or 0, declared.consumer_count or 0
 
     async def close(self) -> None:
