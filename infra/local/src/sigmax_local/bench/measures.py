@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import aio_pika
+import asyncpg
 
 from sigmax.domain.approval import client_order_id, sign
 from sigmax.schemas.orders import OrderApproved
@@ -20,6 +21,22 @@ TICKS_PER_S = 100
 _WARM_UP_S = 10
 _ORDERS_TIMEOUT_S = 180.0
 _STEADY_S = 2.0
+_QUIET_S = 10.0
+"""No more ticks for so long means that no more will come."""
+_ENGINE_TICKS = "sigmax_strategy_engine_ticks_total"
+_SLOW = {
+    "ema_cross": '{"fast": 200, "slow": 400}',
+    "rsi_reversion": '{"period": 400, "oversold": 30, "overbought": 70}',
+    "donchian_breakout": '{"entry": 400, "exit": 400}',
+}
+_ADD_STRATEGY = """
+    WITH added AS (
+      INSERT INTO strategy_engine.strategies (strategy_id, kind, version, status, account_id, timeframe_s, instruments,
+        params, asks_judgement)
+      VALUES ($1, $2, 1, 'active', 'paper', 5, '["*"]', $3::jsonb, false) RETURNING strategy_id, params)
+    INSERT INTO strategy_engine.versions (strategy_id, version, params, changed_by)
+    SELECT strategy_id, 1, params, 'bench' FROM added
+"""
 _EMA = '{"ema_cross": {"fast": 2, "slow": 4}}'
 
 _LATENCIES = """
@@ -36,7 +53,7 @@ _FILLED = """
 async def tick_to_order(addresses: Addresses, folder: Path, seconds: int) -> tuple[list[float], dict[str, float]]:
     """Run the stack at 100 ticks/s; give each order's seconds from its tick to its request, and memory by service."""
     file = folder / "swings.parquet"
-    swings(file, instruments=10, ticks_per_s=TICKS_PER_S, seconds=seconds + _WARM_UP_S, period_s=4)
+    swings(file, instruments=4, ticks_per_s=TICKS_PER_S, seconds=seconds + _WARM_UP_S, period_s=4)
     engine = {"seed_timeframe_s": "1", "seed_params": _EMA}
     async with running_platform(addresses, file, settings={"strategy-engine": engine}) as stack:
         await asyncio.sleep(seconds + _WARM_UP_S + _STEADY_S)
@@ -45,27 +62,43 @@ async def tick_to_order(addresses: Addresses, folder: Path, seconds: int) -> tup
 
 
 async def ticks_per_second(addresses: Addresses, folder: Path, ticks: int) -> tuple[float, float]:
-    """Replay 1,000 instruments as fast as possible; give ticks/s through the engine, and the part that arrived."""
+    """Replay 1,000 instruments as fast as possible; give ticks/s through the engine, and the part that arrived.
+
+    Six strategies with 10 indicators look at bars of 5 s built from the ticks. Their periods are so long that they do
+    not trade: what is measured is the way of the ticks.
+    """
     file = folder / "crowd.parquet"
     count = swings(file, instruments=1000, ticks_per_s=5000, seconds=ticks // 5000, period_s=30)
-    async with running_platform(addresses, file, speed=0, without=("api-gateway", "notifier", "scheduler")) as stack:
+    await _add_slow_strategies(addresses)
+    bystanders = ("api-gateway", "notifier", "scheduler", "llm-controller", "order-worker", "paper-venue", "risk-gate")
+    async with running_platform(addresses, file, speed=0, without=bystanders) as stack:
         started, before = await _first_ticks(stack)
         seen, last_change = before, time.monotonic()
-        while time.monotonic() - last_change < _STEADY_S and seen < count:
-            await asyncio.sleep(0.1)
+        while time.monotonic() - last_change < _QUIET_S and seen < count:
+            await asyncio.sleep(0.05)
             now_seen = await stack.metric("strategy-engine", _ENGINE_TICKS)
             if now_seen != seen:
                 seen, last_change = now_seen, time.monotonic()
         return (seen - before) / (last_change - started), seen / count
 
 
-_ENGINE_TICKS = "sigmax_strategy_engine_ticks_total"
+async def _add_slow_strategies(addresses: Addresses) -> None:
+    connection = await asyncpg.connect(addresses.admin_urls[0])
+    try:
+        for number in (1, 2):
+            for kind, params in _SLOW.items():
+                await connection.execute(_ADD_STRATEGY, f"{kind}-{number}", kind, params)
+    finally:
+        await connection.close()
 
 
 async def _first_ticks(stack: Platform) -> tuple[float, float]:
-    while not (seen := await stack.metric("strategy-engine", _ENGINE_TICKS)):  # noqa: ASYNC110 - another process
+    deadline = time.monotonic() + _ORDERS_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if seen := await stack.metric("strategy-engine", _ENGINE_TICKS):
+            return time.monotonic(), seen
         await asyncio.sleep(0.02)
-    return time.monotonic(), seen
+    raise RuntimeError("no tick reached the engine")
 
 
 async def orders_per_second(addresses: Addresses, folder: Path, orders: int) -> float:
