@@ -12,13 +12,18 @@ service_env   `service_env("risk-gate", approval_lifetime_s="5") -> dict`: the e
               of secrets, as `python -m sigmax.runtime` and its settings read it.
 run_service   `async with run_service("risk-gate", approval_lifetime_s="5") as gate:` the service as a process, ready;
               `gate.pid`, `gate.url`, `gate.log`, `await gate.kill()`, `await gate.stop()`, `gate.signal(...)`.
+run_here      `async with run_here(Settings, wire, replica="1") as service:` the same inside this process: quicker than
+              a process of its own, and as real.
+world         the clean servers as other services see them: `await world.publish(message)`,
+              `heard = await world.listen(Fill, Fill.TOPIC)`, `await world.until_true(lambda: bool(heard))`,
+              `await world.database.fetch(...)`. A conftest with a larger world of its own replaces it.
 """
 
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -26,9 +31,12 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 if TYPE_CHECKING:  # the plugin is loaded in every run, also of tests that need none of this
+    from sigmax.runtime.service import Service
+    from sigmax.runtime.settings import ServiceSettings
     from sigmax_local.servers import Addresses
     from sigmax_local.testkit.cleaning import Cleaner
     from sigmax_local.testkit.service_process import ServiceProcess
+    from sigmax_local.testkit.world import Wire, World
 
 _VARIABLE = "SIGMAX_TEST_SERVERS"
 
@@ -37,6 +45,15 @@ class RunService(Protocol):
     """Starts a service; settings are named like its fields."""
 
     def __call__(self, service: str, **settings: str) -> "AbstractAsyncContextManager[ServiceProcess]":
+        """Give the running service."""
+
+
+class RunHere(Protocol):
+    """Starts a service inside this process; settings are named like its fields."""
+
+    def __call__(
+        self, settings: "type[ServiceSettings]", wire: "Wire", **values: str
+    ) -> "AbstractAsyncContextManager[Service]":
         """Give the running service."""
 
 
@@ -104,3 +121,27 @@ def run_service(servers: "Addresses") -> RunService:
     from sigmax_local.testkit.service_process import running_service
 
     return partial(running_service, servers)
+
+
+@pytest.fixture
+def run_here(service_env: Callable[..., dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> RunHere:
+    """Give a function that runs a service inside this process for the length of an `async with`."""
+    from sigmax_local.testkit.world import running_here
+
+    @asynccontextmanager
+    async def run(settings: "type[ServiceSettings]", wire: "Wire", **values: str) -> "AsyncIterator[Service]":
+        for name, value in service_env(settings.service, **values).items():
+            monkeypatch.setenv(name, value)
+        async with running_here(settings, wire) as service:
+            yield service
+
+    return run
+
+
+@pytest.fixture
+async def world(clean: "Addresses") -> "AsyncIterator[World]":
+    """Give the clean servers as other services see them."""
+    from sigmax_local.testkit.world import open_world
+
+    async with open_world(clean) as world:
+        yield world
