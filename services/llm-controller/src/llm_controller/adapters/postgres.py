@@ -1,7 +1,7 @@
 """Decisions, the tape, and the budget in Postgres."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import date
 from decimal import Decimal
 
@@ -14,28 +14,16 @@ from llm_controller.domain.budget import Budget, Reservation, Spent, refusal
 from llm_controller.domain.calls import Call
 from llm_controller.domain.opinion import tape_id_of
 from llm_controller.domain.prompt import Prompt
-from sigmax.runtime.database import Database, Unit
-from sigmax.schemas.base import Message
+from sigmax.runtime.database import Database
+from sigmax.runtime.ledgers import Ledger, opener
 from sigmax.schemas.signals import Decision, JudgementRequested
 
 _FAILURES_LOCK = 4_712_001
 """An advisory lock of our own."""
 
 
-class PostgresRecord:
+class PostgresRecord(Ledger):
     """One transaction over decisions, calls, and budgets."""
-
-    def __init__(self, unit: Unit) -> None:
-        self._unit = unit
-        self._session = unit.session
-
-    async def first_time(self, message: Message) -> bool:
-        """Enter a message in the inbox; False when it is there already."""
-        return await self._unit.first_time(message)
-
-    def publish(self, message: Message) -> None:
-        """Put a message into the outbox."""
-        self._unit.publish(message)
 
     async def is_decided(self, request: JudgementRequested) -> bool:
         """Look for the decision on the request."""
@@ -131,13 +119,7 @@ class PostgresRecord:
 
 def records(database: Database) -> Callable[[], AbstractAsyncContextManager[PostgresRecord]]:
     """Give what opens one transaction after another."""
-
-    @asynccontextmanager
-    async def open_record() -> AsyncIterator[PostgresRecord]:
-        async with database.transaction() as unit:
-            yield PostgresRecord(unit)
-
-    return open_record
+    return opener(database, PostgresRecord)
 
 
 def _storable(text: str | None) -> str | None:

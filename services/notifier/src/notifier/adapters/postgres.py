@@ -1,7 +1,7 @@
 """The alert book in Postgres."""
 
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,8 +13,8 @@ from notifier.adapters.metrics import ALERTS, DELIVERIES, DELIVERY_DELAY_S
 from notifier.adapters.tables import alerts, deliveries, stages
 from notifier.domain.folding import Folding, KnownAlert, urgency
 from notifier.domain.notices import Channel, Delivery, KnownStage, StoredAlert, visible
-from sigmax.runtime.database import Database, Unit
-from sigmax.schemas.base import Message
+from sigmax.runtime.database import Database
+from sigmax.runtime.ledgers import Ledger, opener
 from sigmax.schemas.control import Alert, StageChanged
 from sigmax.schemas.types import AlertLevel, Scope, Stage
 
@@ -24,20 +24,8 @@ _LEASE = timedelta(seconds=60)
 """Longer than a try may take: after it a delivery whose process died is due again."""
 
 
-class PostgresBook:
+class PostgresBook(Ledger):
     """One transaction over alerts, deliveries, and known stages."""
-
-    def __init__(self, unit: Unit) -> None:
-        self._unit = unit
-        self._session = unit.session
-
-    async def first_time(self, message: Message) -> bool:
-        """Enter a message in the inbox; False when it is there already."""
-        return await self._unit.first_time(message)
-
-    def publish(self, message: Message) -> None:
-        """Put a message into the outbox."""
-        self._unit.publish(message)
 
     async def known(self, dedupe_key: str) -> KnownAlert | None:
         """Give the newest alert of the key under a lock on the key, so that replicas never open two."""
@@ -182,13 +170,7 @@ class PostgresBook:
 
 def books(database: Database) -> Callable[[], AbstractAsyncContextManager[PostgresBook]]:
     """Give what opens one transaction after another."""
-
-    @asynccontextmanager
-    async def open_book() -> AsyncIterator[PostgresBook]:
-        async with database.transaction() as unit:
-            yield PostgresBook(unit)
-
-    return open_book
+    return opener(database, PostgresBook)
 
 
 def _words(alert: Alert) -> dict[str, Any]:

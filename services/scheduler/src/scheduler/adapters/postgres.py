@@ -1,7 +1,7 @@
 """The timetable in Postgres."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -14,7 +14,7 @@ from scheduler.adapters.tables import health_memory, job_runs, jobs
 from scheduler.domain.health import Memory
 from scheduler.domain.timetable import Job, Refusal, Slot
 from sigmax.runtime.database import Database, Unit
-from sigmax.schemas.base import Message
+from sigmax.runtime.ledgers import Ledger, opener
 from sigmax.schemas.control import JobDue, JobFinished
 
 log = structlog.get_logger()
@@ -24,21 +24,12 @@ _HEALTH_LOCK = 4_711_001
 """An advisory lock of our own: held to the end of the transaction, it keeps two checks from telling the same news."""
 
 
-class PostgresTimetable:
+class PostgresTimetable(Ledger):
     """One transaction over jobs, runs, and the memory of the health check."""
 
     def __init__(self, unit: Unit, replica: str) -> None:
-        self._unit = unit
-        self._session = unit.session
+        super().__init__(unit)
         self._replica = replica
-
-    async def first_time(self, message: Message) -> bool:
-        """Enter a message in the inbox; False when it is there already."""
-        return await self._unit.first_time(message)
-
-    def publish(self, message: Message) -> None:
-        """Put a message into the outbox."""
-        self._unit.publish(message)
 
     async def jobs(self) -> Sequence[Job]:
         """Give the enabled jobs, each with its newest taken slot."""
@@ -130,10 +121,4 @@ class PostgresTimetable:
 
 def timetables(database: Database, replica: str) -> Callable[[], AbstractAsyncContextManager[PostgresTimetable]]:
     """Give what opens one transaction after another."""
-
-    @asynccontextmanager
-    async def open_timetable() -> AsyncIterator[PostgresTimetable]:
-        async with database.transaction() as unit:
-            yield PostgresTimetable(unit, replica)
-
-    return open_timetable
+    return opener(database, lambda unit: PostgresTimetable(unit, replica))

@@ -1,8 +1,7 @@
 """The service's tables."""
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -10,8 +9,8 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from sigmax.runtime.database import Database, Unit
-from sigmax.schemas.base import Message
+from sigmax.runtime.database import Database
+from sigmax.runtime.ledgers import Ledger, opener
 from sigmax.schemas.orders import Fill
 from strategy_engine.domain.book import Holding
 from strategy_engine.domain.signals import Draft
@@ -96,20 +95,8 @@ _ENDED = text("""
     WHERE strategy_id = :strategy_id AND instrument_id = :instrument_id AND working_signal_id = :signal_id""")
 
 
-class PostgresLedger:
+class PostgresLedger(Ledger):
     """One transaction on the service's tables."""
-
-    def __init__(self, unit: Unit) -> None:
-        self._unit = unit
-        self._session = unit.session
-
-    async def first_time(self, message: Message) -> bool:
-        """Enter a message in the inbox; False means that it was handled before."""
-        return await self._unit.first_time(message)
-
-    def publish(self, message: Message) -> None:
-        """Have a message sent after the commit."""
-        self._unit.publish(message)
 
     async def strategies(self, *, lock: bool = False) -> list[Spec]:
         """Give all strategies; `lock` keeps others from changing them until the commit."""
@@ -202,13 +189,7 @@ class PostgresLedger:
 
 def postgres_ledgers(database: Database) -> OpenLedger:
     """Give what opens a transaction on the service's tables."""
-
-    @asynccontextmanager
-    async def open_ledger() -> AsyncIterator[PostgresLedger]:
-        async with database.transaction() as unit:
-            yield PostgresLedger(unit)
-
-    return open_ledger
+    return opener(database, PostgresLedger)
 
 
 def _spec_row(spec: Spec) -> dict[str, Any]:
