@@ -1,7 +1,6 @@
 """The whole platform on this machine: three private servers, nine services, one folder of data."""
 
 import asyncio
-import fcntl
 import json
 import os
 import sys
@@ -11,6 +10,7 @@ from typing import IO, Any
 
 from sigmax.runtime.migrate import migrate
 from sigmax.schemas.topology import SERVICES, owner_of
+from sigmax_local import locks
 from sigmax_local.environment import adopt_secrets, make_secrets, service_environment
 from sigmax_local.feed import Feed
 from sigmax_local.ports import LOOPBACK, free_ports, prefer
@@ -53,13 +53,9 @@ class Home:
     def take(self) -> None:
         """Claim the clone for this process. Raises `StackRunningError`."""
         self.folder.mkdir(exist_ok=True)
-        self._lock = (self.folder / "stack.lock").open("a+")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.close()
-            self._lock = None
-            raise StackRunningError("The stack of this clone runs already. `sigmax down` stops it.") from None
+        self._lock = locks.hold(self.folder / "stack.lock")
+        if self._lock is None:
+            raise StackRunningError("The stack of this clone runs already. `sigmax down` stops it.")
         self.state_file.unlink(missing_ok=True)  # of a run that was killed
         self._lock.truncate(0)
         self._lock.write(str(os.getpid()))
@@ -74,15 +70,7 @@ class Home:
 
     def is_taken(self) -> bool:
         """Say whether a stack of this clone runs."""
-        lock = self.folder / "stack.lock"
-        if not lock.exists():
-            return False
-        with lock.open("r") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
+        return locks.is_held(self.folder / "stack.lock")
 
     def state(self) -> dict[str, Any] | None:
         """Give what the running stack last told; None when none runs."""

@@ -1,7 +1,6 @@
 """The three servers together: started in parallel, made ready, stopped in order, with their data in one folder."""
 
 import asyncio
-import fcntl
 import json
 import time
 from collections.abc import Callable, Coroutine
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from sigmax.runtime.rights import ADMIN, DATABASE, MIGRATOR
+from sigmax_local import locks
 from sigmax_local.ports import LOOPBACK, free_ports, is_free
 from sigmax_local.processes import Child, tail
 from sigmax_local.secret_store import SUPERUSER, SecretStore
@@ -142,13 +142,9 @@ class Servers:
         raise AssertionError("the last try returns or raises")
 
     def _take_folder(self) -> None:
-        self._lock = (self.folder / "servers.lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.close()
-            self._lock = None
-            raise ServersError(f"Another process already runs servers in {self.folder}. Stop it first.") from None
+        self._lock = locks.hold(self.folder / "servers.lock")
+        if self._lock is None:
+            raise ServersError(f"Another process already runs servers in {self.folder}. Stop it first.")
 
     def _choose_ports(self) -> Ports:
         kept = self.folder / "ports.json"
@@ -241,12 +237,4 @@ def in_own_loop(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 def is_running(folder: Path) -> bool:
     """Say whether some process holds the servers of this folder."""
-    lock = folder / "servers.lock"
-    if not lock.exists():
-        return False
-    with lock.open("r") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    return locks.is_held(folder / "servers.lock")
