@@ -124,7 +124,7 @@ class Desk:
             self._take_trades(trades, sheets, taken, now_ns)
         for shard, sheet in enumerate(sheets):
             self._turn_in(shard, sheet, taken)
-        taken.bars.extend(self._bar_of(raw, now_ns) for raw in feed.bars)
+        taken.bars.extend(self._recorded(raw, now_ns) for raw in feed.bars)
         taken.quotes.extend(self._quote(self._by_id[instrument_id], now_ns) for instrument_id in taken.sequences)
         self.position = feed.position
         return taken
@@ -230,31 +230,22 @@ class Desk:
         )
 
     def _built(self, lane: _Lane, bar: OpenBar, now_ns: int) -> Bar:
-        listing = lane.listing
-        return Bar(
-            instrument_id=listing.instrument.instrument_id,
-            timeframe_s=MINUTE_S,
-            open_ns=bar.open_ns,
-            open=Decimal(bar.open).scaleb(listing.price_exponent),
-            high=Decimal(bar.high).scaleb(listing.price_exponent),
-            low=Decimal(bar.low).scaleb(listing.price_exponent),
-            close=Decimal(bar.close).scaleb(listing.price_exponent),
-            volume=Decimal(bar.volume).scaleb(listing.quantity_exponent),
-            trades=bar.trades,
-            received_ns=now_ns,
-        )
+        return _bar(lane.listing, bar, MINUTE_S, bar.trades, now_ns)
 
-    def _bar_of(self, raw: RawBar, now_ns: int) -> Bar:
-        listing = self._lanes[raw.lane].listing
-        return Bar(
-            instrument_id=listing.instrument.instrument_id,
-            timeframe_s=raw.timeframe_s,
-            open_ns=raw.open_ns,
-            open=Decimal(raw.open).scaleb(listing.price_exponent),
-            high=Decimal(raw.high).scaleb(listing.price_exponent),
-            low=Decimal(raw.low).scaleb(listing.price_exponent),
-            close=Decimal(raw.close).scaleb(listing.price_exponent),
-            volume=Decimal(raw.volume).scaleb(listing.quantity_exponent),
-            trades=4 if raw.volume else 0,
-            received_ns=now_ns,
-        )
+    def _recorded(self, raw: RawBar, now_ns: int) -> Bar:
+        return _bar(self._lanes[raw.lane].listing, raw, raw.timeframe_s, 4 if raw.volume else 0, now_ns)
+
+
+def _bar(listing: Listing, scaled: OpenBar | RawBar, timeframe_s: int, trades: int, now_ns: int) -> Bar:
+    return Bar(
+        instrument_id=listing.instrument.instrument_id,
+        timeframe_s=timeframe_s,
+        open_ns=scaled.open_ns,
+        open=Decimal(scaled.open).scaleb(listing.price_exponent),
+        high=Decimal(scaled.high).scaleb(listing.price_exponent),
+        low=Decimal(scaled.low).scaleb(listing.price_exponent),
+        close=Decimal(scaled.close).scaleb(listing.price_exponent),
+        volume=Decimal(scaled.volume).scaleb(listing.quantity_exponent),
+        trades=trades,
+        received_ns=now_ns,
+    )
