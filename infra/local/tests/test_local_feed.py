@@ -97,7 +97,7 @@ def test_without_a_network_there_is_no_live_feed(monkeypatch: pytest.MonkeyPatch
 def test_capital_and_limits_fit_the_currency() -> None:
     won = Feed("x", "x", "KRW", {}, timeframe_s=1)
     assert json.loads(won.settings_of("paper-venue")["opening_balances"]) == {"KRW": "700000000"}
-    assert json.loads(won.settings_of("risk-gate")["start_limits"])["order_notional_max"] == "14000000"
+    assert json.loads(won.settings_of("risk-gate")["start_limits"])["order_notional_max"] == "35000000"
 
 
 @pytest.mark.parametrize(("speed", "seconds"), [(0.1, 1), (1, 1), (20, 3), (120, 20), (10_000, 60)])
@@ -122,3 +122,15 @@ def test_a_rate_needs_two_looks() -> None:
 )
 def test_quantities_are_shown_plainly(number: str, text: str) -> None:
     assert plain(Decimal(number)) == text
+
+
+def test_limits_by_the_clock_keep_pace_with_a_fast_recording_and_are_the_gates_own_at_its_own_speed() -> None:
+    def limits(speed: str) -> dict[str, int]:
+        feed = Feed("f", "f", "USD", {"source": "replay", "replay_speed": speed}, 1)
+        found = json.loads(feed.settings_of("risk-gate")["start_limits"])
+        return {name: value for name, value in found.items() if isinstance(value, int)}
+
+    slow = {"strategy_orders_per_s_max": 1, "account_orders_per_s_max": 5, "duplicate_window_s": 10}
+    assert limits("1") == slow
+    assert limits("0.5") == slow
+    assert limits("120") == {"strategy_orders_per_s_max": 6, "account_orders_per_s_max": 30, "duplicate_window_s": 1}

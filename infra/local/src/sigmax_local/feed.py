@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import subprocess
 import sys
@@ -31,8 +32,8 @@ _SPEED_MAX = 240.0
 _CAPITAL_USD = 500_000
 _UNITS_PER_USD = {"KRW": "1400", "JPY": "150", "BTC": "0.00001", "ETH": "0.0003"}
 """Rough worth of a dollar, so that capital and limits fit what an instrument is quoted in."""
-_ORDER_USD_MAX = 10_000
-_POSITION_USD_MAX = 40_000
+_ORDER_USD_MAX = 25_000
+_POSITION_USD_MAX = 50_000
 
 
 class FeedError(RuntimeError):
@@ -62,12 +63,25 @@ class Feed:
                 "order_notional_max": _in(self.currency, _ORDER_USD_MAX),
                 "position_notional_max": _in(self.currency, _POSITION_USD_MAX),
             }
-            return {**account, "start_limits": json.dumps(limits)}
+            return {**account, "start_limits": json.dumps({**limits, **self._pace()})}
         if service == "order-worker":
             return account
         if service == "paper-venue":
             return {"opening_balances": json.dumps({self.currency: _in(self.currency, _CAPITAL_USD)})}
         return {}
+
+    def _pace(self) -> dict[str, int]:
+        """Give the limits that count orders by the clock on the wall, for a recording that runs faster than it.
+
+        At 1x they are the gate's own: one order a second and strategy, five an account, none alike within 10 s.
+        """
+        speed = float(self.collector.get("replay_speed", "1"))
+        per_strategy = min(_BARS_PER_S, math.ceil(max(1.0, speed)))
+        return {
+            "strategy_orders_per_s_max": per_strategy,
+            "account_orders_per_s_max": 5 * per_strategy,
+            "duplicate_window_s": max(1, round(10 / max(1.0, speed))),
+        }
 
 
 def _in(currency: str, usd: int) -> str:
