@@ -123,7 +123,8 @@ environment() {
     rm -f "$STAMP"
     "$VENV/bin/python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null ||
         "$UV" venv --quiet --clear --python "$PYTHON" "$VENV"
-    "$UV" pip install --quiet --python "$VENV/bin/python" --require-hashes -r requirements.lock
+    # Compiled once here: nine services that each compile ccxt and friends at their start would take much longer.
+    "$UV" pip install --quiet --compile-bytecode --python "$VENV/bin/python" --require-hashes -r requirements.lock
     for member in shared infra/local services/*/; do
         members+=(-e "./${member%/}")
     done
