@@ -1,4 +1,7 @@
-"""Run the three servers in the foreground, for work on a service: `python -m sigmax_local.servers up DIR`."""
+"""The three servers for work on a service, without the rest of the stack.
+
+`python -m sigmax_local.servers up DIR` runs them in the foreground, `... files DIR` prepares those of `compose.yaml`.
+"""
 
 import signal
 import sys
@@ -8,8 +11,10 @@ from typing import Annotated
 
 import typer
 
+from sigmax_local.environment import repository
 from sigmax_local.servers import BinariesMissingError, IdentityError, Servers, ServersError
 from sigmax_local.servers.binaries import find_binaries
+from sigmax_local.servers.containers import REDIS_VERSION, write_files
 
 _POLL_S = 0.5
 app = typer.Typer(add_completion=False)
@@ -48,6 +53,30 @@ def up(
     finally:
         state.unlink(missing_ok=True)
         servers.stop()
+
+
+@app.command()
+def files(
+    folder: Annotated[Path, typer.Argument(help="Where secrets, rights, and state.json go.")] = Path(".sigmax/compose"),
+    env_file: Annotated[
+        Path | None, typer.Option(help="Told the folder and the ports; by default the `.env` beside compose.yaml.")
+    ] = None,
+    redis_version: Annotated[
+        str, typer.Option(help="Of REDIS_IMAGE: a server refuses rights on commands that it does not know.")
+    ] = ".".join(map(str, REDIS_VERSION)),
+) -> None:
+    """Write what the containers of compose.yaml need. Secrets and ports of an earlier call are kept.
+
+    Example: python -m sigmax_local.servers files && docker compose up -d --wait
+    and then: SIGMAX_TEST_SERVERS=.sigmax/compose/state.json pytest
+    """
+    try:
+        version = tuple(int(part) for part in redis_version.split("."))
+        addresses = write_files(folder, env_file or repository() / ".env", version)
+    except (OSError, RuntimeError, ValueError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    typer.echo(f"Ready for: docker compose up -d --wait\nState: {addresses.folder / 'state.json'}")
 
 
 @app.command()
