@@ -4,8 +4,10 @@ api_gateway.command.v1          -> risk-gate, strategy-engine
 risk_gate.stage_changed.v1      -> order-worker, api-gateway, notifier
 risk_gate.posture_changed.v1    -> api-gateway
 *.alert.v1                      -> notifier, api-gateway
-scheduler.job_due.v1            -> the service that owns the job
+scheduler.job_due.v1            -> scheduler
 *.job_finished.v1               -> scheduler
+
+`*` is the service that publishes. The service that owns a job reads `job_due`: so far all jobs are the scheduler's own.
 """
 
 from enum import StrEnum

@@ -199,7 +199,7 @@ class Difference(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     kind: Name
-    """`cash`, `position`, `order`, or `fill`."""
+    """`cash`, `position`, `order`, or `clock`."""
     subject: str = Field(max_length=100)
     ours: str = Field(max_length=100)
     venue: str = Field(max_length=100)

@@ -78,7 +78,6 @@ REACH: dict[str, Reach] = {
     "llm-controller": Reach(
         consumes=(JudgementRequested,),
         publishes=(Decision, Alert),
-        reads=("md.latest",),
         secrets=("model_api_key",),
     ),
     "risk-gate": Reach(
@@ -90,8 +89,7 @@ REACH: dict[str, Reach] = {
     "order-worker": Reach(
         consumes=(OrderApproved, CancelRequested, StageChanged),
         publishes=(OrderEvent, Fill, PositionChanged, Reconciled, Alert),
-        reads=("md.instruments", "md.latest"),
-        owns=("rate.*",),
+        reads=("md.instruments",),
         secrets=("approval_key", "venue_api_key", "venue_api_secret"),
     ),
     "notifier": Reach(consumes=(Alert, OrderEvent, StageChanged), publishes=(Alert,), secrets=("channels",)),
