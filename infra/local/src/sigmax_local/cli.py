@@ -36,7 +36,7 @@ app = typer.Typer(
     [bold]In the background[/bold]  sigmax up, then sigmax status, sigmax logs risk-gate, sigmax down
     """,
 )
-user_app = typer.Typer(no_args_is_help=True, help="People who may sign in.")
+user_app = typer.Typer(no_args_is_help=True, help="People who may sign in: sigmax user add mina --role trader")
 app.add_typer(user_app, name="user")
 console = Console()
 errors = Console(stderr=True)
@@ -187,6 +187,8 @@ def status() -> None:
     """Show each service's health and restarts, and the orders so far.
 
     Exit status 0 says that all is ready.
+
+    Example: sigmax status || sigmax logs order-worker
     """
     state = _running_state()
     table = Table(title=f"Sigma-X: {state.get('feed', 'starting')}", title_justify="left")
