@@ -2,8 +2,10 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
@@ -24,12 +26,23 @@ _OUTBOX = text(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message as it lies in the outbox and goes over the wire."""
+
+    message_id: UUID
+    topic: str
+    body: bytes
+    traceparent: str
+    """Of the work that published it: whoever sends it is not part of that trace."""
+
+
 class Unit:
     """One open transaction. `session` has the service's own schema as its search path."""
 
     def __init__(self, session: AsyncSession) -> None:
         self.session = session
-        self.outgoing: list[Message] = []
+        self.outgoing: list[Letter] = []
 
     async def first_time(self, message: Message) -> bool:
         """Enter the message in the inbox; False means that this service has handled it already."""
@@ -38,7 +51,8 @@ class Unit:
 
     def publish(self, message: Message) -> None:
         """Put the message into the outbox: it leaves once, and only if, this transaction commits."""
-        self.outgoing.append(message)
+        traceparent = headers_for(message)["traceparent"]
+        self.outgoing.append(Letter(message.message_id, message.topic, message.encode(), traceparent))
 
     async def copy(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
         """Append many rows with COPY, the fastest way in; a row that breaks a constraint fails them all."""
@@ -55,10 +69,10 @@ class Unit:
             await self.session.execute(
                 _OUTBOX,
                 {
-                    "ids": [message.message_id for message in self.outgoing],
-                    "topics": [message.topic for message in self.outgoing],
-                    "bodies": [message.encode() for message in self.outgoing],
-                    "headers": [headers_for(message)["traceparent"] for message in self.outgoing],
+                    "ids": [letter.message_id for letter in self.outgoing],
+                    "topics": [letter.topic for letter in self.outgoing],
+                    "bodies": [letter.body for letter in self.outgoing],
+                    "headers": [letter.traceparent for letter in self.outgoing],
                 },
             )
 
@@ -89,7 +103,7 @@ class Database:
         self._autocommit = async_sessionmaker(
             self.engine.execution_options(isolation_level="AUTOCOMMIT"), expire_on_commit=False
         )
-        self.on_commit: Callable[[list[Message]], None] = lambda _messages: None
+        self.on_commit: Callable[[list[Letter]], None] = lambda _letters: None
         """Told of every message whose transaction has committed: the relay sends it at once."""
 
     @asynccontextmanager

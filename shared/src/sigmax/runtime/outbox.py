@@ -6,14 +6,12 @@ import structlog
 from prometheus_client import Counter, Gauge
 from sqlalchemy import text
 
-from sigmax.runtime.database import Database
+from sigmax.runtime.database import Database, Letter
 from sigmax.runtime.rabbitmq import Publisher
-from sigmax.runtime.tracing import headers_for
-from sigmax.schemas.base import Message
 
 log = structlog.get_logger()
 
-_SWEEP_S = 1.0
+SWEEP_S = 1.0
 _OLD_ENOUGH_S = 2.0
 """A row younger than this is most likely just being sent by the process that committed it."""
 _BATCH_MAX = 200
@@ -41,12 +39,12 @@ class OutboxRelay:
     def __init__(self, database: Database, publisher: Publisher) -> None:
         self._database = database
         self._publisher = publisher
-        self._queue: asyncio.Queue[Message] = asyncio.Queue()
+        self._queue: asyncio.Queue[Letter] = asyncio.Queue()
         database.on_commit = self._offer
 
-    def _offer(self, messages: list[Message]) -> None:
-        for message in messages:
-            self._queue.put_nowait(message)
+    def _offer(self, letters: list[Letter]) -> None:
+        for letter in letters:
+            self._queue.put_nowait(letter)
 
     async def run(self) -> None:
         """Send messages as they are committed, until cancelled."""
@@ -64,23 +62,23 @@ class OutboxRelay:
         if batch:
             await self._send(batch)
 
-    async def _send(self, batch: list[Message]) -> None:
+    async def _send(self, batch: list[Letter]) -> None:
         outcomes = await asyncio.gather(
             *(
-                self._publisher.publish(message.topic, message.encode(), message.message_id, headers_for(message))
-                for message in batch
+                self._publisher.publish(
+                    letter.topic, letter.body, letter.message_id, {"traceparent": letter.traceparent}
+                )
+                for letter in batch
             ),
             return_exceptions=True,
         )
         sent = []
-        for message, outcome in zip(batch, outcomes, strict=True):
+        for letter, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, BaseException):
                 _failed.inc()
-                log.warning(
-                    "publish_failed", topic=message.topic, message_id=str(message.message_id), error=str(outcome)
-                )
+                log.warning("publish_failed", topic=letter.topic, message_id=str(letter.message_id), error=str(outcome))
             else:
-                sent.append(message.message_id)
+                sent.append(letter.message_id)
         if sent:
             try:
                 async with self._database.reading() as session:
@@ -107,5 +105,3 @@ class OutboxRelay:
             count, age_s = (await session.execute(_BACKLOG)).one()
         _pending.set(count)
         _age.set(float(age_s))
-
-    SWEEP_S = _SWEEP_S

@@ -21,7 +21,7 @@ from sigmax.runtime.consuming import Consumers
 from sigmax.runtime.database import Database, asyncpg_url
 from sigmax.runtime.health import Check, Readiness, health_routes
 from sigmax.runtime.leadership import Leadership
-from sigmax.runtime.outbox import OutboxRelay
+from sigmax.runtime.outbox import SWEEP_S, OutboxRelay
 from sigmax.runtime.rabbitmq import Publisher, amqp_url
 from sigmax.runtime.settings import ServiceSettings
 from sigmax.runtime.streams import add
@@ -187,7 +187,7 @@ class Service:
 
     def _start_tasks(self) -> None:
         self._pending.append(("outbox", self._relay.run))
-        self.every(self._relay.SWEEP_S, self._relay.sweep, name="outbox_sweep")
+        self.every(SWEEP_S, self._relay.sweep, name="outbox_sweep")
         self.every(Heartbeat.INTERVAL_S, self._beat, name="heartbeat")
         self.every(_HOUR_S, self._forget_old_messages, name="inbox_retention")
         if self._has_singletons:
