@@ -41,11 +41,6 @@ class Side(StrEnum):
         """Give +1 for a buy and -1 for a sell."""
         return 1 if self is Side.BUY else -1
 
-    @property
-    def opposite(self) -> "Side":
-        """Give the side that closes this one."""
-        return Side.SELL if self is Side.BUY else Side.BUY
-
 
 class OrderType(StrEnum):
     """FIX tag 40."""

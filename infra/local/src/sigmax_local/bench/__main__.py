@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -49,10 +49,10 @@ def bench(
         Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console) as progress,
     ):
 
-        def step(description: str, work: Callable[[], Awaitable[T]]) -> T:
+        def step(description: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
             task = progress.add_task(description, total=1)
             _clean(addresses)
-            result = asyncio.run(_as_coroutine(work))
+            result = asyncio.run(work())
             progress.update(task, completed=1)
             return result
 
@@ -98,10 +98,6 @@ def private_servers() -> "Iterator[tuple[Addresses, Path]]":
 
 def _clean(addresses: Addresses) -> None:
     Cleaner(addresses).reset(repository() / "services")
-
-
-async def _as_coroutine(work: Callable[[], Awaitable[T]]) -> T:
-    return await work()
 
 
 def _quantiles(seconds: list[float]) -> dict[str, float]:

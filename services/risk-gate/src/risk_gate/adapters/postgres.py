@@ -1,8 +1,8 @@
 """The ledger in Postgres: accounts, limits, stages, the book, proposals, and verdicts."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -30,7 +30,7 @@ from risk_gate.domain.situation import (
 from risk_gate.domain.sizing import side_of
 from risk_gate.domain.stages import CurrentStage, read_stage
 from sigmax.runtime.database import Database, Unit
-from sigmax.schemas.base import Message
+from sigmax.runtime.ledgers import Ledger, opener
 from sigmax.schemas.orders import Check, Fill, OrderApproved, OrderDenied, OrderEvent, PositionChanged, Reconciled
 from sigmax.schemas.signals import Decision, JudgementRequested, Signal
 from sigmax.schemas.types import Mode, Scope, Side
@@ -40,21 +40,12 @@ log = structlog.get_logger()
 _CHECKS = TypeAdapter(tuple[Check, ...])
 
 
-class PostgresLedger:
+class PostgresLedger(Ledger):
     """One open transaction."""
 
     def __init__(self, unit: Unit) -> None:
-        self._unit = unit
-        self._session = unit.session
+        super().__init__(unit)
         self._fee_bps = ZERO
-
-    async def first_time(self, message: Message) -> bool:
-        """Enter a message in the inbox; False means that it has been handled already."""
-        return await self._unit.first_time(message)
-
-    def publish(self, message: Message) -> None:
-        """Put a message into the outbox."""
-        self._unit.publish(message)
 
     async def lock_account(self, account_id: str) -> Account | None:
         """Give an account, its row locked until the transaction ends."""
@@ -247,13 +238,7 @@ class PostgresLedger:
 
 def ledgers(database: Database) -> Callable[[], AbstractAsyncContextManager[PostgresLedger]]:
     """Give what opens one transaction after another."""
-
-    @asynccontextmanager
-    async def open_ledger() -> AsyncIterator[PostgresLedger]:
-        async with database.transaction() as unit:
-            yield PostgresLedger(unit)
-
-    return open_ledger
+    return opener(database, PostgresLedger)
 
 
 def read_limits(stored: str | None) -> RiskLimits | None:
