@@ -61,9 +61,10 @@ bench: ## Measure tick-to-order, ticks/s, orders/s, and memory; writes bench-rep
 	exec $(PYTHON) -m sigmax_local.bench
 
 .PHONY: lock
-lock: ## Choose package versions anew and write requirements.lock
-	@"$$(infra/bootstrap.sh uv)" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--no-emit-package sigmax --group dev \
-		--custom-compile-command "make lock" -o requirements.lock \
-		pyproject.toml shared/pyproject.toml infra/local/pyproject.toml $(sort $(wildcard services/*/pyproject.toml))
-	if grep -nE '(https?|file|git\+[a-z]+)://' requirements.lock; then echo "the lock names a host or a path" >&2; exit 1; fi
+lock: ## Choose package versions anew: requirements.lock, and what of it the images hold, requirements-services.lock
+	@compile=("$$(infra/bootstrap.sh uv)" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		  --no-emit-package sigmax --custom-compile-command "make lock")
+	services=(shared/pyproject.toml $(sort $(wildcard services/*/pyproject.toml)))
+	"$${compile[@]}" --group dev -o requirements.lock pyproject.toml infra/local/pyproject.toml "$${services[@]}"
+	"$${compile[@]}" --constraint requirements.lock -o requirements-services.lock "$${services[@]}"
+	if grep -nE '(https?|file|git\+[a-z]+)://' requirements*.lock; then echo "a lock names a host or a path" >&2; exit 1; fi
