@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sigmax.schemas.control import Alert, JobDue, JobFinished
-from sigmax.schemas.market import base_of, moment, nanoseconds, quote_of, shard_of, symbol_of
+from sigmax.schemas.market import (
+    TICKS_ACCEPTED,
+    Heartbeat,
+    base_of,
+    moment,
+    nanoseconds,
+    quote_of,
+    shard_of,
+    symbol_of,
+)
 
 NOW = datetime(2026, 1, 5, 9, 30, tzinfo=UTC)
 
@@ -84,3 +93,16 @@ def test_an_instrument_id_names_its_symbol_base_and_quote() -> None:
 
 def test_a_derived_id_is_pinned_because_changing_it_would_make_every_redelivery_look_new() -> None:
     assert a_job_due().message_id == UUID("8470be10-8ec8-524c-9487-c8d2652e2ec5")
+
+
+def test_a_heartbeat_that_counts_nothing_is_what_it_was_before_it_could_count() -> None:
+    beat = Heartbeat("collector", "0", "0.1.0", True, 1, 0, {}, [])
+
+    assert b"counts" not in beat.encode()
+    assert Heartbeat.decode(beat.encode()) == beat
+
+
+def test_a_heartbeat_carries_what_was_counted() -> None:
+    beat = Heartbeat("collector", "0", "0.1.0", True, 1, 0, {}, [], {TICKS_ACCEPTED: 7})
+
+    assert Heartbeat.decode(beat.encode()).counts == {TICKS_ACCEPTED: 7}

@@ -14,6 +14,7 @@ from collector.ports import SourcePort
 from collector.settings import Settings
 from sigmax.runtime.clock import ClockPort
 from sigmax.runtime.service import Service, build_service
+from sigmax.schemas.market import TICKS_ACCEPTED
 
 _TIMER_S = 0.5
 _RELIST_S = 30.0
@@ -49,6 +50,7 @@ async def wire(service: Service) -> AsyncIterator[None]:
     service.ready_when("source", problem)
     service.ready_when("storage", storage_problem)
     service.lag("rows_to_store", lambda: recorder.waiting)
+    service.counts(TICKS_ACCEPTED, lambda: market.ticks)
     try:
         yield
     finally:

@@ -11,7 +11,21 @@ import polars as pl
 import pytest
 from redis.asyncio import Redis
 
-from sigmax.schemas.market import BARS, FIELD, INSTRUMENTS, LATEST, SHARDS, TICKS, Bar, Instrument, Quote, TickBatch
+from sigmax.schemas.market import (
+    BARS,
+    FIELD,
+    HEARTBEATS,
+    INSTRUMENTS,
+    LATEST,
+    SHARDS,
+    TICKS,
+    TICKS_ACCEPTED,
+    Bar,
+    Heartbeat,
+    Instrument,
+    Quote,
+    TickBatch,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -88,12 +102,23 @@ def finished(database: Any) -> Callable[[], Awaitable[bool]]:
     return look
 
 
-async def test_a_recording_is_published_stored_and_told_to_be_over(
+async def _is(look: Awaitable[Any], wanted: Any) -> bool:
+    return bool(await look == wanted)
+
+
+async def counted(redis: Any) -> int | None:
+    """Give how many ticks the newest heartbeat tells of."""
+    newest = await redis.xrevrange(HEARTBEATS, count=1)
+    return Heartbeat.decode(newest[0][1][FIELD]).counts.get(TICKS_ACCEPTED) if newest else None
+
+
+async def test_a_recording_is_published_counted_stored_and_told_to_be_over(
     run_service: Any, redis: Any, database: Any, tmp_path: Path
 ) -> None:
     path = a_trade_file(tmp_path, 1200)
     async with run_service("collector", source="replay", replay_file=str(path), replay_speed="0"):
         await until(finished(database))
+        await until(lambda: _is(counted(redis), 1200))
 
     ticks = await ticks_of(redis)
     assert set(ticks) == {"ES/USD@replay", "BTC/USDT@replay"}

@@ -72,6 +72,7 @@ class Service:
         self._leadership = Leadership(self.database, owner)
         self._readiness = Readiness()
         self._lags: dict[str, Callable[[], int]] = {}
+        self._counts: dict[str, Callable[[], int]] = {}
         self._pending: list[tuple[str, Callable[[], Awaitable[None]]]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._is_stopping = False
@@ -117,6 +118,10 @@ class Service:
     def lag(self, name: str, count: Callable[[], int]) -> None:
         """Tell with each heartbeat how much waits in a stream or buffer."""
         self._lags[name] = count
+
+    def counts(self, name: str, count: Callable[[], int]) -> None:
+        """Tell with each heartbeat how many of something there have been since the process started."""
+        self._counts[name] = count
 
     @asynccontextmanager
     async def running(self, wire: Callable[["Service"], AbstractAsyncContextManager[None]]) -> AsyncIterator[None]:
@@ -225,6 +230,7 @@ class Service:
             last_handled_ns=self._consumers.last_handled_ns,
             queues={name: count() for name, count in self._lags.items()},
             problems=problems[:20],
+            counts={name: count() for name, count in self._counts.items()},
         )
         await add(self.redis, HEARTBEATS, beat.encode(), maxlen=_HEARTBEATS_MAXLEN)
 

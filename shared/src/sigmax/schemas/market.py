@@ -27,6 +27,8 @@ BARS = "md.bars.{shard}"
 LATEST = "md.latest"
 INSTRUMENTS = "md.instruments"
 HEARTBEATS = "ops.heartbeats"
+TICKS_ACCEPTED = "ticks_accepted"
+"""The collector's count of trades that it published as prices, in its heartbeat."""
 FIELD = b"d"
 
 
@@ -167,7 +169,7 @@ class Instrument(_Packed, frozen=True):
     a recording has bars alone."""
 
 
-class Heartbeat(_Packed, frozen=True):
+class Heartbeat(_Packed, frozen=True, omit_defaults=True):
     """A service says that it lives."""
 
     service: str
@@ -181,4 +183,6 @@ class Heartbeat(_Packed, frozen=True):
     """Messages waiting, by queue or stream."""
     problems: list[str]
     """Why it is not ready."""
+    counts: dict[str, int] = {}
+    """What the process has counted since it started, by name."""
     INTERVAL_S: ClassVar[float] = 2.0

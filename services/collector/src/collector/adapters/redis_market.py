@@ -34,6 +34,8 @@ class RedisMarket:
         self._redis = redis
         self._clock = clock
         self.trouble: str | None = None
+        self.ticks = 0
+        """Published since the start."""
         self._newest_ns = clock.now_ns()
         metrics.seconds_since_last_tick.set_function(lambda: (clock.now_ns() - self._newest_ns) / 1e9)
 
@@ -117,4 +119,5 @@ class RedisMarket:
             metrics.bars_published.labels(str(bar.timeframe_s)).inc()
         if taken.ticks:
             metrics.ticks_accepted.inc(taken.ticks)
+            self.ticks += taken.ticks
             self._newest_ns = now_ns
