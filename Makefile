@@ -60,11 +60,25 @@ bench: ## Measure tick-to-order, ticks/s, orders/s, and memory; writes bench-rep
 	@infra/bootstrap.sh servers
 	exec $(PYTHON) -m sigmax_local.bench
 
+.PHONY: images images-airgap secrets
+images: secrets ## Build the images of all services, and print their sizes
+	@infra/images/services.sh
+
+images-airgap: secrets ## The same where no image registry can be reached: all bases from Debian's packages (and an engine, on Debian)
+	@infra/images/engine.sh
+	infra/images/build.sh --env .env
+	infra/images/services.sh
+
+secrets: ## Passwords, keys, and prices for Docker Compose (DATA=file SPEED=20 SOURCE=auto|live|sample)
+	@infra/bootstrap.sh
+	$(PYTHON) -m sigmax_local.servers secrets $(if $(DATA),--data "$(DATA)") $(if $(SPEED),--speed "$(SPEED)") \
+		$(if $(SOURCE),--source "$(SOURCE)")
+
 .PHONY: lock
 lock: ## Choose package versions anew: requirements.lock, and what of it the images hold, requirements-services.lock
 	@compile=("$$(infra/bootstrap.sh uv)" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		  --no-emit-package sigmax --custom-compile-command "make lock")
 	services=(shared/pyproject.toml $(sort $(wildcard services/*/pyproject.toml)))
 	"$${compile[@]}" --group dev -o requirements.lock pyproject.toml infra/local/pyproject.toml "$${services[@]}"
-	"$${compile[@]}" --constraint requirements.lock -o requirements-services.lock "$${services[@]}"
+	"$${compile[@]}" --constraint requirements.lock --group images -o requirements-services.lock pyproject.toml "$${services[@]}"
 	if grep -nE '(https?|file|git\+[a-z]+)://' requirements*.lock; then echo "a lock names a host or a path" >&2; exit 1; fi

@@ -1,4 +1,4 @@
-"""What the containers of compose.yaml are given: made once, readable by their servers, without a default password."""
+"""What the containers of compose.yaml are given: made once, readable by their processes, without a default password."""
 
 import json
 from pathlib import Path
@@ -7,9 +7,16 @@ import pytest
 from typer.testing import CliRunner
 
 from sigmax.runtime.rights import ADMIN, MIGRATOR, OWNERS
-from sigmax_local.servers import Addresses
+from sigmax.schemas.topology import REACH, SERVICES, owner_of
+from sigmax_local.feed import Feed
 from sigmax_local.servers.__main__ import app
-from sigmax_local.servers.containers import write_files
+from sigmax_local.servers.containers import (
+    feed_variables,
+    read_variables,
+    set_variables,
+    write_environment,
+    write_secrets,
+)
 
 
 def _contents(folder: Path) -> dict[str, str]:
@@ -17,77 +24,95 @@ def _contents(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): path.read_text(encoding="utf-8") for path in files}
 
 
+def _replay(file: Path) -> Feed:
+    collector = {"source": "replay", "replay_file": str(file), "replay_speed": "20", "replay_loop": "true"}
+    return Feed("file", "a recording", "USDT", collector, timeframe_s=3)
+
+
 def test_a_second_call_changes_nothing(tmp_path: Path) -> None:
-    first = write_files(tmp_path / "compose", tmp_path / ".env")
+    write_secrets(tmp_path / "compose")
     before = _contents(tmp_path)
-    assert write_files(tmp_path / "compose", tmp_path / ".env") == first
+    write_secrets(tmp_path / "compose")
     assert _contents(tmp_path) == before
 
 
 def test_a_lost_file_comes_back_with_the_same_secrets(tmp_path: Path) -> None:
-    write_files(tmp_path / "compose", tmp_path / ".env")
+    write_secrets(tmp_path / "compose")
     before = _contents(tmp_path)
-    for name in ("postgres/init/roles.sql", "redis/conf/users.acl", "rabbitmq/definitions.json"):
+    for name in ("postgres/postgres_superuser", "redis/users.acl", "rabbitmq/definitions.json"):
         (tmp_path / "compose" / name).unlink()
-    write_files(tmp_path / "compose", tmp_path / ".env")
+    write_secrets(tmp_path / "compose")
     assert _contents(tmp_path) == before
 
 
-def test_every_login_of_the_platform_is_on_its_servers(tmp_path: Path) -> None:
-    write_files(tmp_path / "compose", tmp_path / ".env")
-    files = _contents(tmp_path / "compose")
-    users = {user["name"] for user in json.loads(files["rabbitmq/definitions.json"])["users"]}
-    assert users == {*OWNERS, ADMIN}
-    assert all(f"user {login} on #" in files["redis/conf/users.acl"] for login in (*OWNERS, ADMIN))
-    assert f"ALTER ROLE {MIGRATOR} WITH LOGIN NOSUPERUSER" in files["postgres/init/roles.sql"]
+def test_every_service_has_its_secrets_and_the_jobs_have_those_of_the_servers(tmp_path: Path) -> None:
+    files = _contents(write_secrets(tmp_path).folder)
+    given_by_people = {"model_api_key", "channels"}
+    for service in SERVICES:
+        for name in ("database_password", "rabbitmq_password", "redis_password", *REACH[service].secrets):
+            assert (f"{owner_of(service)}/{name}" in files) == (name not in given_by_people)
+    for name in ("postgres_superuser", "postgres_migrator", "rabbitmq_admin", "redis_admin"):
+        assert files[f"servers/{name}"]
+    assert MIGRATOR not in OWNERS
+
+
+def test_the_servers_start_with_their_administrator_alone(tmp_path: Path) -> None:
+    write_secrets(tmp_path)
+    files = _contents(tmp_path)
+    definitions = json.loads(files["rabbitmq/definitions.json"])
+    assert [user["name"] for user in definitions["users"]] == [ADMIN]
+    assert set(definitions) == {"vhosts", "users", "permissions"}
+    assert [line.split()[1:3] for line in files["redis/users.acl"].splitlines()] == [["default", "off"], [ADMIN, "on"]]
 
 
 def test_containers_can_read_their_files_and_other_people_cannot_reach_them(tmp_path: Path) -> None:
     folder = tmp_path / "compose"
-    write_files(folder, tmp_path / ".env")
+    write_secrets(folder)
     assert folder.stat().st_mode & 0o777 == 0o700
-    for server in ("postgres", "redis", "rabbitmq"):
-        for path in (folder / server, *(folder / server).rglob("*")):
-            assert path.stat().st_mode & 0o777 == (0o755 if path.is_dir() else 0o644), path
-    secret = folder / "secrets" / "risk_gate" / "approval_key"
-    assert secret.stat().st_mode & 0o777 == 0o600
+    for path in folder.rglob("*"):
+        assert path.stat().st_mode & 0o777 == (0o755 if path.is_dir() else 0o644), path
 
 
 def test_two_folders_share_no_password(tmp_path: Path) -> None:
-    one = write_files(tmp_path / "one", tmp_path / "one.env").secrets
-    other = write_files(tmp_path / "other", tmp_path / "other.env").secrets
-    passwords = [
-        password
-        for store in (one, other)
-        for of_server in (store.database_passwords(), store.rabbitmq_passwords(), store.redis_passwords())
-        for password in of_server.values()
-    ]
-    assert len(set(passwords)) == len(passwords)
+    passwords = [text for name in "ab" for text in _contents(write_secrets(tmp_path / name).folder).values()]
+    shared_by_two_services = 3  # the approval key and the paper venue's key pair, in each folder
+    assert len(set(passwords)) == len(passwords) - 2 * shared_by_two_services
 
 
-def test_other_lines_of_the_env_file_are_kept(tmp_path: Path) -> None:
+def test_the_environment_keeps_the_lines_of_people(tmp_path: Path) -> None:
     variables = tmp_path / ".env"
-    variables.write_text("REDIS_IMAGE=mine/redis:8\nSIGMAX_REDIS_PORT=1\n", encoding="utf-8")
-    addresses = write_files(tmp_path / "compose", variables)
-    lines = variables.read_text(encoding="utf-8").splitlines()
-    assert "REDIS_IMAGE=mine/redis:8" in lines
-    assert [line for line in lines if line.startswith("SIGMAX_REDIS_PORT=")] == [
-        f"SIGMAX_REDIS_PORT={addresses.ports.redis}"
-    ]
+    variables.write_text("# ours\nPOSTGRES_IMAGE=mine\nCOMPOSE_PROFILES=paper,observability\n", encoding="utf-8")
+    write_environment(variables, tmp_path, None)
+    text = variables.read_text(encoding="utf-8")
+    assert text.startswith("# ours\nPOSTGRES_IMAGE=mine\nCOMPOSE_PROFILES=paper,observability\n")
+    assert read_variables(variables)["SIGMAX_COMPOSE_DIR"] == str(tmp_path)
 
 
-@pytest.mark.parametrize(("version", "is_known"), [("7.0", False), ("7.2", True), ("8.0", True)])
-def test_an_older_redis_is_told_of_no_command_that_it_does_not_know(
-    tmp_path: Path, version: str, *, is_known: bool
-) -> None:
-    folder = tmp_path / "compose"
-    told = ["files", str(folder), "--env-file", str(tmp_path / ".env"), "--redis-version", version]
-    assert CliRunner().invoke(app, told).exit_code == 0
-    assert ("client|setinfo" in (folder / "redis/conf/users.acl").read_text(encoding="utf-8")) is is_known
-    assert Addresses.load(folder / "state.json").folder == folder
+def test_a_recording_is_named_as_the_container_sees_it(tmp_path: Path) -> None:
+    recording = tmp_path / "trades.csv"
+    recording.touch(mode=0o644)
+    variables = feed_variables(_replay(recording))
+    assert variables["SIGMAX_REPLAY_FILE"] == "/recordings/trades.csv"
+    assert variables["SIGMAX_RECORDINGS"] == str(tmp_path)
+    assert variables["SIGMAX_SEED_TIMEFRAME_S"] == "3"
 
 
-def test_a_version_that_is_none_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
-    told = ["files", str(tmp_path / "compose"), "--env-file", str(tmp_path / ".env"), "--redis-version", "latest"]
-    assert CliRunner().invoke(app, told).exit_code == 1
-    assert list(tmp_path.iterdir()) == []
+def test_a_recording_that_the_container_cannot_read_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    recording = tmp_path / "trades.csv"
+    recording.touch(mode=0o600)
+    with pytest.raises(PermissionError, match="chmod o\\+r"):
+        feed_variables(_replay(recording))
+
+
+def test_values_with_quotes_and_spaces_survive(tmp_path: Path) -> None:
+    values = {"A": '{"order_notional_max": "25000"}', "B": "a folder/with spaces"}
+    set_variables(tmp_path / ".env", values)
+    assert read_variables(tmp_path / ".env") == values
+
+
+def test_a_bad_speed_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    words = ["secrets", str(tmp_path / "compose"), "--env-file", str(tmp_path / ".env"), "--speed", "-1"]
+    done = CliRunner().invoke(app, [*words, "--source", "sample"])
+    assert done.exit_code == 1
+    assert "above 0" in done.output
+    assert not (tmp_path / "compose").exists()

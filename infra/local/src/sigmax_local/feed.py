@@ -29,6 +29,7 @@ _BARS_PER_S = 6
 _FILE_LASTS_S = 90
 """A recording of one's own is played so fast that it lasts about so long, when no speed is asked for."""
 _SPEED_MAX = 240.0
+_SPEED_ASKED_MAX = 100_000
 _CAPITAL_USD = 500_000
 _UNITS_PER_USD = {"KRW": "1400", "JPY": "150", "BTC": "0.00001", "ETH": "0.0003"}
 """Rough worth of a dollar, so that capital and limits fit what an instrument is quoted in."""
@@ -87,6 +88,23 @@ class Feed:
 def _in(currency: str, usd: int) -> str:
     amount = float(usd) * float(_UNITS_PER_USD.get(currency, "1"))
     return f"{amount:.8f}".rstrip("0").rstrip(".")
+
+
+def choose_feed(data: Path | None, speed: float | None, source: str, cache: Path) -> Feed:
+    """Give one's own file, else live prices where `source` (auto, live, sample) and the network allow, else the sample.
+
+    Raises `FeedError`.
+    """
+    if speed is not None and not 0 < speed <= _SPEED_ASKED_MAX:
+        raise FeedError(f"The speed is a factor above 0 and up to {_SPEED_ASKED_MAX:,}, not {speed:g}.")
+    if data is not None:
+        return file_feed(data, speed)
+    live = live_feed() if source != "sample" else None
+    if live is not None:
+        return live
+    if source == "live":
+        raise FeedError("No exchange that is known here can be reached.")
+    return sample_feed(cache, speed)
 
 
 def timeframe_for(speed: float) -> int:

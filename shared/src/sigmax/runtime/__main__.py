@@ -1,4 +1,4 @@
-"""Run a service: `python -m sigmax.runtime risk_gate`."""
+"""Run a service: `python -m sigmax.runtime risk_gate`, or in its image `python -m sigmax.runtime` alone."""
 
 import importlib
 import os
@@ -9,6 +9,7 @@ import uvicorn
 
 from sigmax.runtime import logs, service
 from sigmax.runtime.settings import SettingsError
+from sigmax.schemas.topology import owner_of
 
 _WS_BYTES_MAX = 65_536
 """No peer sends larger messages; uvicorn would take 16 MB before anyone can refuse it."""
@@ -16,10 +17,12 @@ _WS_BYTES_MAX = 65_536
 
 def main(arguments: list[str]) -> int:
     """Serve the package's `app.app` until SIGTERM; give the exit status."""
-    if len(arguments) != 1:
+    # An image says in the variable which service it is.
+    packages = arguments or [owner_of(name) for name in os.environ.get("SIGMAX_SERVICE", "").split()]
+    if len(packages) != 1:
         print("usage: python -m sigmax.runtime PACKAGE    (for example risk_gate)", file=sys.stderr)
         return 2
-    app = importlib.import_module(f"{arguments[0]}.app").app
+    app = importlib.import_module(f"{packages[0]}.app").app
     try:
         settings = app.state.settings_type.load()
     except SettingsError as error:

@@ -1,6 +1,6 @@
 """The three servers for work on a service, without the rest of the stack.
 
-`python -m sigmax_local.servers up DIR` runs them in the foreground, `... files DIR` prepares those of `compose.yaml`.
+`python -m sigmax_local.servers up DIR` runs them in the foreground, `... secrets` prepares those of `compose.yaml`.
 """
 
 import signal
@@ -12,9 +12,10 @@ from typing import Annotated
 import typer
 
 from sigmax_local.environment import repository
+from sigmax_local.feed import cache_folder, choose_feed
 from sigmax_local.servers import BinariesMissingError, IdentityError, Servers, ServersError
 from sigmax_local.servers.binaries import find_binaries
-from sigmax_local.servers.containers import REDIS_VERSION, write_files
+from sigmax_local.servers.containers import read_variables, write_environment, write_secrets
 
 _POLL_S = 0.5
 app = typer.Typer(add_completion=False)
@@ -56,27 +57,31 @@ def up(
 
 
 @app.command()
-def files(
-    folder: Annotated[Path, typer.Argument(help="Where secrets, rights, and state.json go.")] = Path(".sigmax/compose"),
+def secrets(
+    folder: Annotated[Path, typer.Argument(help="Where passwords, keys, and settings go.")] = Path(".sigmax/compose"),
     env_file: Annotated[
-        Path | None, typer.Option(help="Told the folder and the ports; by default the `.env` beside compose.yaml.")
+        Path | None, typer.Option(help="Told folder, ports, and prices; by default the `.env` beside compose.yaml.")
     ] = None,
-    redis_version: Annotated[
-        str, typer.Option(help="Of REDIS_IMAGE: a server refuses rights on commands that it does not know.")
-    ] = ".".join(map(str, REDIS_VERSION)),
+    data: Annotated[Path | None, typer.Option(help="A Parquet or CSV file of trades or bars to trade on.")] = None,
+    speed: Annotated[float | None, typer.Option(help="How many times faster than recorded.")] = None,
+    source: Annotated[str, typer.Option(help="auto, live, or sample; asked for anew only when named.")] = "",
 ) -> None:
-    """Write what the containers of compose.yaml need. Secrets and ports of an earlier call are kept.
+    """Make what the containers of compose.yaml are given. What an earlier call made is kept.
 
-    Example: python -m sigmax_local.servers files && docker compose up -d --wait
-    and then: SIGMAX_TEST_SERVERS=.sigmax/compose/state.json pytest
+    Examples: python -m sigmax_local.servers secrets && docker compose up -d --wait
+    ·  python -m sigmax_local.servers secrets --data trades.parquet --speed 20
     """
+    variables = env_file or repository() / ".env"
     try:
-        version = tuple(int(part) for part in redis_version.split("."))
-        addresses = write_files(folder, env_file or repository() / ".env", version)
+        is_asked_for = data is not None or source != "" or "SIGMAX_SOURCE" not in read_variables(variables)
+        feed = choose_feed(data, speed, source or "auto", cache_folder()) if is_asked_for else None
+        write_secrets(folder)
+        write_environment(variables, folder, feed)
     except (OSError, RuntimeError, ValueError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
-    typer.echo(f"Ready for: docker compose up -d --wait\nState: {addresses.folder / 'state.json'}")
+    prices = feed.title if feed is not None else f"as {variables} says"
+    typer.echo(f"Secrets: {folder}\nPrices: {prices}\nNext: docker compose up -d --wait")
 
 
 @app.command()

@@ -1,29 +1,26 @@
-"""What the servers of `compose.yaml` are given: passwords, users, rights, queues, as files that containers can read.
+"""What `compose.yaml` is given: passwords, keys, settings of the servers, and the `.env` with ports and prices.
 
-A container sees a file with the owner and mode it has on the host, and its server is no user of the host. So the files
+A container sees a file with the owner and mode it has on the host, and its process is no user of the host. So the files
 are readable by everyone inside a folder that only its owner can enter.
 """
 
 import json
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from sigmax.runtime.rights import ADMIN, postgres_roles_sql, rabbitmq_definitions, redis_acl
-from sigmax_local.environment import make_secrets
+from sigmax.runtime.rights import ADMIN, rabbitmq_definitions, redis_acl
+from sigmax_local.environment import adopt_secrets, make_secrets
+from sigmax_local.feed import Feed
 from sigmax_local.ports import prefer
 from sigmax_local.secret_store import SecretStore
-from sigmax_local.servers.trio import Addresses, Ports
 
-REDIS_VERSION = (8, 0)
-"""Of the image that `compose.yaml` names."""
-_INSIDE = "/etc/sigmax"
-"""Where a container sees its folder."""
-_WANTED_PORTS = (15432, 16379, 16672)
-"""Of Postgres, Redis, RabbitMQ: below the range from which systems take ports for connections."""
-_NOT_PUBLISHED = 0
+GATEWAY_PORT = 8080
+_RECORDINGS_INSIDE = "/recordings"
 _REDIS_CONF = {
     "dir": "/data",
-    "aclfile": f"{_INSIDE}/users.acl",
+    "aclfile": "/data/users.acl",
+    "protected-mode": "no",
     # What lies here can be rebuilt: it is saved now and then, and when the server is stopped.
     "save": "300 1",
     "appendonly": "no",
@@ -34,7 +31,7 @@ _REDIS_CONF = {
     "maxmemory-policy": "noeviction",
 }
 _RABBITMQ_CONF = {
-    "load_definitions": f"{_INSIDE}/definitions.json",
+    "load_definitions": "/etc/sigmax/definitions.json",
     "disk_free_limit.absolute": "100MB",
     # The server takes the machine's memory for its own, not the container's limit.
     "vm_memory_high_watermark.absolute": "384MiB",
@@ -43,73 +40,110 @@ _RABBITMQ_CONF = {
     "log.file": "false",
     # The log of all quorum queues is kept in memory up to this size: the default of 512 MB is for a server.
     "raft.wal_max_size_bytes": "67108864",
+    # The management API is here for the deploy job; figures come from rabbitmq_prometheus.
+    "management_agent.disable_metrics_collector": "true",
 }
 
 
-def write_files(folder: Path, variables: Path, redis_version: tuple[int, ...] = REDIS_VERSION) -> Addresses:
-    """Write what the containers need below `folder`, and what compose needs to know to `variables`, its `.env`.
+def write_secrets(folder: Path) -> SecretStore:
+    """Make the passwords and keys below `folder`, and what the servers start with. Those of an earlier call are kept.
 
-    Secrets and ports of an earlier call are kept, and so are all other lines of `variables`. Raises `OSError` when a
-    file cannot be written, and `ValueError` when an earlier `state.json` is broken.
+    Raises `OSError` when a file cannot be written.
     """
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
-    state = folder / "state.json"
-    addresses = Addresses(folder, Addresses.load(state).ports if state.exists() else _choose_ports())
-    secrets = addresses.secrets
+    secrets = SecretStore(folder / "secrets")
     make_secrets(secrets)
-    for name, text in _files(secrets, redis_version).items():
-        _write(folder, name, text)
-    addresses.save(state)
-    _set_variables(
-        variables,
-        {
-            "SIGMAX_COMPOSE_DIR": f"'{folder}'",
-            "SIGMAX_POSTGRES_PORT": str(addresses.ports.postgres),
-            "SIGMAX_REDIS_PORT": str(addresses.ports.redis),
-            "SIGMAX_RABBITMQ_PORT": str(addresses.ports.rabbitmq),
-        },
-    )
-    return addresses
+    secrets.get("api_gateway", "first_admin_password")
+    secrets.database_passwords()  # the migrator's is among them
+    adopt_secrets(secrets, folder.parent / "given")
+    for name, text in _server_files(secrets).items():
+        _write(folder / name, text)
+    (folder / "recordings").mkdir(exist_ok=True)
+    for path in folder.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return secrets
 
 
-def _files(secrets: SecretStore, redis_version: tuple[int, ...]) -> dict[str, str]:
-    definitions = rabbitmq_definitions(secrets.rabbitmq_passwords())
+def _server_files(secrets: SecretStore) -> dict[str, str]:
+    admin = secrets.redis_passwords()[ADMIN]
     return {
-        "postgres/superuser_password": secrets.server("postgres_superuser"),
-        "postgres/init/roles.sql": postgres_roles_sql(secrets.database_passwords()),
-        "redis/admin_password": secrets.redis_passwords()[ADMIN],
-        "redis/conf/redis.conf": "".join(f"{name} {value}\n" for name, value in _REDIS_CONF.items()),
-        "redis/conf/users.acl": redis_acl(secrets.redis_passwords(), redis_version),
-        "rabbitmq/definitions.json": json.dumps(definitions, indent=1),
+        "postgres/postgres_superuser": secrets.server("postgres_superuser"),
+        "redis/redis.conf": "".join(f"{name} {value}\n" for name, value in _REDIS_CONF.items()),
+        "redis/users.acl": _only_admin_on_redis(secrets),
+        "redis/password": admin,
         "rabbitmq/rabbitmq.conf": "".join(f"{name} = {value}\n" for name, value in _RABBITMQ_CONF.items()),
-        "rabbitmq/enabled_plugins": "[].\n",
+        "rabbitmq/definitions.json": json.dumps(_only_admin_on_rabbitmq(secrets), indent=1),
+        "rabbitmq/enabled_plugins": "[rabbitmq_management,rabbitmq_prometheus].\n",
     }
 
 
-def _choose_ports() -> Ports:
-    """Take ports that are easily remembered, or other free ones."""
-    postgres, redis, rabbitmq = (prefer(port) for port in _WANTED_PORTS)
-    return Ports(postgres, redis, rabbitmq, _NOT_PUBLISHED, _NOT_PUBLISHED)
+def _only_admin_on_redis(secrets: SecretStore) -> str:
+    lines = redis_acl(secrets.redis_passwords()).splitlines()
+    return "".join(f"{line}\n" for line in lines if line.split()[1] in {"default", ADMIN})
 
 
-def _write(folder: Path, name: str, text: str) -> None:
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for parent in path.relative_to(folder).parents[:-1]:
-        (folder / parent).chmod(0o755)  # whatever mask the shell has
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.chmod(0o644)
-    partial.replace(path)
+def _only_admin_on_rabbitmq(secrets: SecretStore) -> dict[str, object]:
+    definitions = rabbitmq_definitions(secrets.rabbitmq_passwords())
+    return {
+        "vhosts": definitions["vhosts"],
+        "users": [user for user in definitions["users"] if user["name"] == ADMIN],
+        "permissions": [one for one in definitions["permissions"] if one["user"] == ADMIN],
+    }
 
 
-def _set_variables(path: Path, values: Mapping[str, str]) -> None:
+def write_environment(path: Path, folder: Path, feed: Feed | None) -> None:
+    """Tell compose in its `.env` where the secrets are and, with a `feed`, what to trade on.
+
+    Ports and profiles of an earlier call are kept, and so are all other lines. Raises `OSError`.
+    """
+    known = read_variables(path)
+    values = {"SIGMAX_COMPOSE_DIR": str(folder.resolve())}
+    if "COMPOSE_PROFILES" not in known:
+        values["COMPOSE_PROFILES"] = "paper"
+    if "SIGMAX_GATEWAY_PORT" not in known:
+        values["SIGMAX_GATEWAY_PORT"] = str(prefer(GATEWAY_PORT))
+    if feed is not None:
+        values |= feed_variables(feed)
+    set_variables(path, values)
+
+
+def feed_variables(feed: Feed) -> dict[str, str]:
+    """Give the variables of `compose.yaml` that make the stack trade on a feed.
+
+    Raises `PermissionError` when the recording cannot be read by the collector, who is another user.
+    """
+    services = ("collector", "strategy-engine", "risk-gate", "order-worker", "paper-venue")
+    settings = {name: value for service in services for name, value in feed.settings_of(service).items()}
+    recording = settings.pop("replay_file", None)
+    variables = {f"SIGMAX_{name.upper()}": value for name, value in settings.items()}
+    if recording is not None:
+        if not Path(recording).stat().st_mode & stat.S_IROTH:
+            raise PermissionError(f"{recording}: the collector's container cannot read it: chmod o+r {recording}")
+        variables["SIGMAX_RECORDINGS"] = str(Path(recording).parent)
+        variables["SIGMAX_REPLAY_FILE"] = f"{_RECORDINGS_INSIDE}/{Path(recording).name}"
+    return variables
+
+
+def read_variables(path: Path) -> dict[str, str]:
+    """Give the variables of an `.env` file, without quotes; nothing when there is none."""
+    if not path.exists():
+        return {}
+    lines = (line for line in path.read_text(encoding="utf-8").splitlines() if "=" in line and line[0] != "#")
+    return {name.strip(): value.strip().strip("'\"") for name, _, value in (line.partition("=") for line in lines)}
+
+
+def set_variables(path: Path, values: Mapping[str, str]) -> None:
     """Set some variables in an `.env` file; its other lines are people's."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     others = [line for line in lines if line.partition("=")[0].strip() not in values]
-    ours = [f"{name}={value}" for name, value in values.items()]
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text("\n".join([*others, *ours]) + "\n", encoding="utf-8")
+    ours = [f"{name}='{value}'" for name, value in values.items()]
+    _write(path, "\n".join([*others, *ours]) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
     partial.replace(path)
