@@ -11,6 +11,7 @@ import httpx2
 import pytest
 import pytest_asyncio
 
+from api_gateway.domain.books import Finding
 from api_gateway.domain.commands import CommandStatus
 from api_gateway.domain.rights import Role
 from api_gateway.domain.sessions import AccessClaims, RefreshOutcome
@@ -20,7 +21,7 @@ from api_gateway.domain.views.people import AuditCheckView, CommandView
 from api_gateway.domain.views.trading import OrderView
 from api_gateway.handlers.context import Gateway
 from api_gateway.handlers.http import create_http
-from api_gateway.ports import Limits, Refreshed, User
+from api_gateway.ports import Activity, Limits, Refreshed, User
 from sigmax.schemas.base import NAMESPACE
 from sigmax.schemas.market import Quote, nanoseconds
 from sigmax.schemas.types import OrderStatus
@@ -270,6 +271,21 @@ class FakeBooks:
     stages = limits = jobs = _list
 
 
+@dataclass
+class FakeSystem:
+    """A platform that did a little, with books that are right until a finding is put in."""
+
+    since: list[datetime] = field(default_factory=list)
+    found: list[Finding] = field(default_factory=lambda: [Finding("the ledger sums to zero", [])])
+
+    async def activity(self, since: datetime) -> Activity:
+        self.since.append(since)
+        return Activity(3, 2, 1, 2, {"price_stale": 2}, {"filled": 1}, 1, 0, (Decimal("1.5"), Decimal(9)))
+
+    async def findings(self) -> list[Finding]:
+        return self.found
+
+
 class FakeMarket:
     async def latest(self) -> dict[str, Quote]:
         at_ns = nanoseconds(NOW)
@@ -345,6 +361,7 @@ def gateway(clock: FixedClock, books: FakeBooks) -> Gateway:
         "judgement": books,
         "why": books,
         "platform": books,
+        "system": FakeSystem(),
         "market": FakeMarket(),
         "tickets": FakeTickets(),
         "rates": FakeRates(),

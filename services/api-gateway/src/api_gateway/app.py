@@ -16,6 +16,7 @@ from api_gateway.adapters.passwords import Argon2Passwords, new_password
 from api_gateway.adapters.platform_books import PlatformBooks
 from api_gateway.adapters.rates import RedisRates
 from api_gateway.adapters.sessions import PostgresSessions
+from api_gateway.adapters.system_books import SystemBooks
 from api_gateway.adapters.tickets import RedisTickets
 from api_gateway.adapters.tokens import JwtTokens
 from api_gateway.adapters.trading_books import TradingBooks
@@ -58,6 +59,7 @@ async def wire(service: Service) -> AsyncIterator[None]:
         judgement=JudgementBooks(database),
         why=WhyBooks(database),
         platform=PlatformBooks(database, clock),
+        system=SystemBooks(database),
         market=RedisMarket(service.redis),
         tickets=RedisTickets(service.redis),
         rates=RedisRates(service.redis, clock),

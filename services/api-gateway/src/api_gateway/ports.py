@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Protocol
 from uuid import UUID
 
 from api_gateway.domain.audit import AuditEntry
+from api_gateway.domain.books import Finding
 from api_gateway.domain.commands import Wish
 from api_gateway.domain.paging import PageRequest
 from api_gateway.domain.rights import Role, Topic
@@ -286,6 +288,34 @@ class PlatformBooksPort(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Activity:
+    """What was done from some time on."""
+
+    signals: int
+    decisions: int
+    approved: int
+    denied: int
+    denials: Mapping[str, int]
+    orders: Mapping[str, int]
+    fills: int
+    alerts: int
+    tick_to_order_ms: tuple[Decimal, Decimal] | None
+    """p50 and p99; None before the first order was sent."""
+
+
+class SystemBooksPort(Protocol):
+    """Reads what all services wrote, together."""
+
+    async def activity(self, since: datetime) -> Activity:
+        """Count what was done from `since` on."""
+        ...
+
+    async def findings(self) -> list[Finding]:
+        """Check every invariant of the tables that applies."""
+        ...
+
+
 class MarketPort(Protocol):
     """Reads the live state in Redis."""
 
@@ -294,7 +324,7 @@ class MarketPort(Protocol):
         ...
 
     async def heartbeats(self) -> list[Heartbeat]:
-        """Give the newest heartbeat of each replica of each service."""
+        """Give the heartbeats of the last minute or more, in the order they came."""
         ...
 
 

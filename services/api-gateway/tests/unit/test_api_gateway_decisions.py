@@ -246,6 +246,14 @@ class TestHealth:
     def test_a_platform_without_the_paper_venue_can_be_healthy(self) -> None:
         assert health_of([a_beat(service) for service in SERVICES if service != "paper-venue"], NOW).is_healthy
 
+    def test_every_replica_of_a_service_is_listed_with_its_newest_word(self) -> None:
+        beats = [
+            a_beat("order-worker", age_s=age, replica=str(one), ready=not age) for age in (4, 2, 0) for one in range(4)
+        ]
+        health = health_of(beats, NOW)
+        workers = next(each for each in health.services if each.service == "order-worker")
+        assert [(each.replica, each.ready) for each in workers.replicas] == [(str(one), True) for one in range(4)]
+
     def test_a_mixed_fleet_is_seen(self) -> None:
         beats = [a_beat(service, version="2" if service == "collector" else "1") for service in SERVICES]
         assert not health_of(beats, NOW).is_version_uniform

@@ -27,11 +27,7 @@ class RedisMarket:
         return {quote.instrument_id: quote for quote in (Quote.decode(body) for body in found.values())}
 
     async def heartbeats(self) -> list[Heartbeat]:
-        """Give the newest heartbeat of each replica of each service."""
-        newest: dict[tuple[str, str], Heartbeat] = {}
+        """Give the heartbeats of the last minute or more, in the order they came."""
         async with asyncio.timeout(_PATIENCE_S):
             entries: Any = await self._redis.xrevrange(HEARTBEATS, count=_BEATS_READ)
-        for _, fields in entries:
-            beat = Heartbeat.decode(fields[FIELD])
-            newest.setdefault((beat.service, beat.replica), beat)
-        return sorted(newest.values(), key=lambda beat: (beat.service, beat.replica))
+        return [Heartbeat.decode(fields[FIELD]) for _, fields in reversed(entries)]

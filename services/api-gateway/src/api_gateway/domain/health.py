@@ -13,10 +13,21 @@ _OPTIONAL = frozenset({"paper-venue"})
 """Stands outside the platform: a platform that trades live has none."""
 
 
+def newest_of(beats: Iterable[Heartbeat]) -> list[Heartbeat]:
+    """Give the newest heartbeat of each replica of each service; `beats` are in the order they came."""
+    newest = {(beat.service, beat.replica): beat for beat in beats}
+    return [newest[who] for who in sorted(newest)]
+
+
+def is_alive(beat: Heartbeat, now: datetime) -> bool:
+    """Say whether a replica whose newest heartbeat this is still lives."""
+    return nanoseconds(now) - beat.at_ns <= _MISSED_MAX * Heartbeat.INTERVAL_S * 1e9
+
+
 def health_of(beats: Iterable[Heartbeat], now: datetime) -> SystemHealthView:
     """Judge every service: well when at least one replica lives, and all that live are ready."""
     by_service: dict[str, list[ReplicaView]] = {service: [] for service in SERVICES}
-    for beat in beats:
+    for beat in newest_of(beats):
         by_service.setdefault(beat.service, []).append(_replica(beat, now))
     services = [
         ServiceHealthView(service=service, is_healthy=_is_healthy(replicas), replicas=replicas)
@@ -41,7 +52,7 @@ def _replica(beat: Heartbeat, now: datetime) -> ReplicaView:
         replica=beat.replica,
         version=beat.version,
         ready=beat.ready,
-        is_alive=age_ns <= _MISSED_MAX * Heartbeat.INTERVAL_S * 1e9,
+        is_alive=is_alive(beat, now),
         heartbeat_age_s=Decimal(age_ns // 1_000_000) / 1000,
         last_handled_at=moment(beat.last_handled_ns) if beat.last_handled_ns else None,
         queues=beat.queues,

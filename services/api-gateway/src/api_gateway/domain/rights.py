@@ -21,6 +21,8 @@ class Right(StrEnum):
     """Raise risk on own accounts: activate strategies, change their parameters."""
     REDUCE = "reduce"
     """Lower risk: stop a strategy, cancel an order, halt."""
+    CHECK = "check"
+    """Have the books checked: it reads whole tables."""
     RELEASE = "release"
     """Lift a halt. Not the trader's: who trades does not also release the brake."""
     ADMINISTER = "administer"
@@ -34,6 +36,7 @@ GRANTS: dict[Right, frozenset[Role]] = {
     Right.ACKNOWLEDGE: frozenset({Role.TRADER, Role.ADMIN}),
     Right.TRADE: frozenset({Role.TRADER}),
     Right.REDUCE: frozenset({Role.TRADER, Role.ADMIN}),
+    Right.CHECK: frozenset({Role.TRADER, Role.ADMIN}),
     Right.RELEASE: frozenset({Role.ADMIN}),
     Right.ADMINISTER: frozenset({Role.ADMIN}),
 }
@@ -76,6 +79,8 @@ ROUTES: dict[str, Right] = {
     "get_command": Right.READ,
     "list_commands": Right.READ,
     "get_system_health": Right.READ,
+    "get_system_figures": Right.READ,
+    "check_system_books": Right.CHECK,
     "list_jobs": Right.READ,
     "list_market_latest": Right.READ,
     "list_bars": Right.READ,

@@ -22,6 +22,7 @@ from api_gateway.ports import (
     PlatformBooksPort,
     RatesPort,
     SessionsPort,
+    SystemBooksPort,
     TicketsPort,
     TokensPort,
     TradingBooksPort,
@@ -50,6 +51,7 @@ class Gateway:
     judgement: JudgementBooksPort
     why: WhyPort
     platform: PlatformBooksPort
+    system: SystemBooksPort
     market: MarketPort
     tickets: TicketsPort
     rates: RatesPort

@@ -10,7 +10,7 @@ from fastapi.staticfiles import StaticFiles
 
 from api_gateway.domain.rights import PUBLIC, ROUTES
 from api_gateway.domain.views.base import ProblemView
-from api_gateway.handlers import auth, commands, judgement, live, platform, trading, users
+from api_gateway.handlers import auth, commands, judgement, live, platform, system, trading, users
 from api_gateway.handlers.context import authorise
 from api_gateway.handlers.edge import Edge
 from api_gateway.handlers.problems import RESPONSES, install_problems
@@ -43,8 +43,9 @@ def create_http() -> FastAPI:
         telemetry={"operation_spans": False, "logs": False},
     )
     private = APIRouter(dependencies=[Depends(authorise)])
-    for router in (auth.private, users.router, trading.router, judgement.router, commands.router, platform.router):
-        private.include_router(router)
+    for module in (users, trading, judgement, commands, platform, system):
+        private.include_router(module.router)
+    private.include_router(auth.private)
     app.include_router(auth.public, prefix=API)
     app.include_router(private, prefix=API)
     app.include_router(live.router)

@@ -1,11 +1,10 @@
-"""Alerts, risk, jobs, market data, and the platform's health."""
+"""Alerts, risk, jobs, and market data."""
 
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from api_gateway.domain.health import health_of
 from api_gateway.domain.problems import not_found
 from api_gateway.domain.views.base import Page
 from api_gateway.domain.views.platform import (
@@ -15,7 +14,6 @@ from api_gateway.domain.views.platform import (
     LimitsView,
     QuoteView,
     StageView,
-    SystemHealthView,
 )
 from api_gateway.handlers.context import AddressDep, CallerDep, GatewayDep
 from api_gateway.handlers.parameters import AlertFilters, PageDep, Since, Until
@@ -58,12 +56,6 @@ async def list_limits(_caller: CallerDep, gateway: GatewayDep) -> list[LimitsVie
 async def list_jobs(_caller: CallerDep, gateway: GatewayDep) -> list[JobView]:
     """List the scheduler's jobs with their last run."""
     return await gateway.platform.jobs()
-
-
-@router.get("/system/health")
-async def get_system_health(_caller: CallerDep, gateway: GatewayDep) -> SystemHealthView:
-    """Judge every service from its newest heartbeats."""
-    return health_of(await gateway.market.heartbeats(), gateway.clock.now())
 
 
 @router.get("/market/latest")
