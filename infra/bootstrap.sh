@@ -5,6 +5,7 @@
 #   infra/bootstrap.sh servers        and PostgreSQL, Redis, RabbitMQ; fails when they are missing and cannot be installed
 #   infra/bootstrap.sh servers-maybe  the same, but only warns
 #   infra/bootstrap.sh uv             the path of uv, installed from PyPI when the machine has none
+#   infra/bootstrap.sh packages ...   these packages of Debian, whose servers do not start by it; for other scripts here
 #
 # Writes to the clone and to ${XDG_CACHE_HOME:-~/.cache}/sigmax. Packages of the system are installed on Debian and its
 # relatives by root (or sudo without a password) alone; their servers are neither started nor enabled.
@@ -145,6 +146,12 @@ servers() {
 }
 
 mkdir -p "$CACHE"
+if [ "${1:-}" = packages ]; then
+    shift
+    can_install || die "Packages are installed on Debian and its relatives by root (or sudo without a password) alone: $*"
+    apt_install "$@"
+    exit
+fi
 PYTHON="$(find_python)"
 case "${1:-}" in
     servers)
@@ -157,5 +164,5 @@ case "${1:-}" in
         ;;
     uv) find_uv ;;
     "") environment ;;
-    *) die "usage: infra/bootstrap.sh [servers | servers-maybe | uv]" ;;
+    *) die "usage: infra/bootstrap.sh [servers | servers-maybe | uv | packages NAME ...]" ;;
 esac

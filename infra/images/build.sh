@@ -30,6 +30,13 @@ die() { printf '%s\n' "$@" >&2; exit 1; }
 report() { printf '  %-26s %12s %10s\n' "$@" >&2; }
 
 key_of() { docker image inspect -f '{{index .Config.Labels "sigmax.key"}}' "$1" 2>/dev/null || true; }
+id_of() { docker image inspect -f '{{.Id}}' "$1" 2>/dev/null || true; }
+
+# remove_replaced ID NAME: what had the name before, unless containers or other images still stand on it.
+remove_replaced() {
+    if [ -n "$1" ] && [ "$1" != "$(id_of "$2")" ]; then docker image rm "$1" >/dev/null 2>&1 || true; fi
+}
+
 megabytes() { echo "$(($(docker image inspect -f '{{.Size}}' "$1") / 1000000)) MB"; }
 
 base() {
@@ -47,6 +54,7 @@ base() {
         tail -n 20 "$WORK/base.log" >&2
         die "$BASE could not be made. Does this machine reach Debian? sudo apt-get update shows it."
     fi
+    OLD_BASE="$(id_of "$BASE")"
     docker tag "$WORK_IMAGE" "$BASE"
     docker image rm "$WORK_IMAGE" >/dev/null
     report "$BASE" "$((SECONDS - start)) s" "$(megabytes "$BASE")"
@@ -73,14 +81,14 @@ compose_plugin() {
 
 # image NAME:TAG: the key of what it was made from is kept in a label, which also survives save and load.
 image() {
-    local name="$PREFIX/$1" folder="${1%:*}" context="$WORK/${1%:*}" key start=$SECONDS
+    local name="$PREFIX/$1" folder="${1%:*}" context="$WORK/${1%:*}" key old start=$SECONDS
     cp -R "$folder" "$context"
     if grep -q '^COPY extra-ca/' "$folder/Dockerfile"; then
         mkdir "$context/extra-ca"
         find "$EXTRA_CA_DIR" -maxdepth 1 -name '*.crt' -exec cp {} "$context/extra-ca" \; 2>/dev/null || true
     fi
     key="$({
-        docker image inspect -f '{{.Id}}' "$BASE"
+        id_of "$BASE"
         cd "$context"
         find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
     } | sha256sum | cut -c1-16)"
@@ -88,10 +96,12 @@ image() {
         report "$name" unchanged "$(megabytes "$name")"
         return
     fi
+    old="$(id_of "$name")"
     if ! docker build --build-arg BASE_IMAGE="$BASE" --label "sigmax.key=$key" -t "$name" "$context" >"$context.log" 2>&1; then
         tail -n 30 "$context.log" >&2
         die "$name could not be made. Do containers reach Debian?  docker run --rm $BASE apt-get update"
     fi
+    remove_replaced "$old" "$name"
     report "$name" "$((SECONDS - start)) s" "$(megabytes "$name")"
 }
 
@@ -146,7 +156,7 @@ table() {
     printf '%-26s %10s\n' "on disk" "$((total / 1000000)) MB"
 }
 
-ENV_FILE="" FRESH=no
+ENV_FILE="" FRESH=no OLD_BASE=""
 while [ "$#" -gt 0 ]; do
     case "$1" in
         --env)
@@ -168,6 +178,7 @@ trap 'rm -rf "$WORK"' EXIT
 say "Images from Debian $SUITE, in seconds and megabytes:"
 base
 compose_plugin
-images || exit 1
+images
+remove_replaced "$OLD_BASE" "$BASE"
 if [ -n "$ENV_FILE" ]; then write_env "$ENV_FILE"; fi
 table

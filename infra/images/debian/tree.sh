@@ -5,6 +5,7 @@
 set -euo pipefail
 
 # No manuals, no translations. Nothing in a container becomes another user by running a program, so none has the right to.
+# shellcheck disable=SC2016  # mmdebstrap gives its hooks the folder as their first argument
 exec mmdebstrap --quiet --variant=minbase \
     --aptopt='Acquire::Languages "none"' \
     --aptopt='APT::Install-Recommends "false"' \

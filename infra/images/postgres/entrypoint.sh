@@ -33,6 +33,7 @@ value() {
 run_scripts() {
     local script
     for script in /docker-entrypoint-initdb.d/*; do
+        # shellcheck disable=SC1090  # known when the container starts
         case "$script" in
             *.sh) if [ -x "$script" ]; then "$script"; else . "$script"; fi ;;
             *.sql) "${psql[@]}" --dbname "$POSTGRES_DB" -f "$script" ;;
