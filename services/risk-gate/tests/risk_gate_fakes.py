@@ -1,7 +1,7 @@
 """The world in memory: the same rules, kept with the domain's own functions."""
 
 import copy
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -272,9 +272,13 @@ class FakeClock:
 @dataclass
 class FakeMeter:
     verdicts: list[OrderApproved | OrderDenied] = field(default_factory=list)
+    shown: Sequence[CurrentStage] = ()
 
     def decided(self, verdict: OrderApproved | OrderDenied, *, took_s: float, price_age_s: float | None) -> None:
         self.verdicts.append(verdict)
+
+    def stages(self, stages: Sequence[CurrentStage]) -> None:
+        self.shown = stages
 
 
 class FakeWorld:

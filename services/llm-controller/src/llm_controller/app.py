@@ -7,8 +7,9 @@ from functools import partial
 
 import structlog
 
+from llm_controller.adapters.metrics import show_model
 from llm_controller.adapters.openai_reviewer import OpenAIReviewer
-from llm_controller.adapters.postgres import records
+from llm_controller.adapters.postgres import records, show_spent
 from llm_controller.domain.budget import Budget, Prices
 from llm_controller.handlers import Rules, on_judgement_requested
 from llm_controller.settings import Settings
@@ -18,12 +19,16 @@ from sigmax.schemas.signals import JudgementRequested
 
 log = structlog.get_logger()
 
+_SHOW_S = 10.0
+
 
 @asynccontextmanager
 async def wire(service: Service) -> AsyncIterator[None]:
     """Register the one consumer."""
     settings = Settings.model_validate(service.settings)
     reviewer = _reviewer(settings, service.clock)
+    if settings.model_name is not None:
+        show_model(settings.model_name)
     rules = Rules(
         strength_min=settings.local_strength_min,
         timeout=timedelta(seconds=settings.model_timeout_s),
@@ -37,6 +42,9 @@ async def wire(service: Service) -> AsyncIterator[None]:
         rules=rules,
     )
     service.on(JudgementRequested, handler)
+    service.every(
+        _SHOW_S, lambda: show_spent(service.database, rules.budget, service.clock.now().date()), name="shown_budget"
+    )
     try:
         yield
     finally:

@@ -12,6 +12,7 @@ from order_worker.adapters.books import Books
 from order_worker.adapters.instruments import RedisInstruments
 from order_worker.adapters.stream import UserStream
 from order_worker.adapters.venue import CcxtVenue, exchange_settings
+from order_worker.adapters.watching import Watch
 from order_worker.domain.terms import Terms
 from order_worker.handlers.approvals import on_cancel_requested, on_order_approved, on_stage_changed
 from order_worker.handlers.desk import Desk
@@ -30,6 +31,7 @@ _SWEEP_S = 1.0
 _RESOLVE_S = 1.0
 _POLL_S = 5.0
 _CHECKPOINT_S = 10.0
+_WATCH_S = 5.0
 _VENUE_AWAY_S = 1.0
 _DISAGREE_S = 15.0
 """Between first comparisons that did not pass: each one tells people."""
@@ -62,6 +64,7 @@ async def wire(service: Service) -> AsyncIterator[None]:
     venue_settings = exchange_settings(settings.venue_url, *settings.key_pair, terms)
     venue = CcxtVenue(settings.venue_class, venue_settings, service.clock, terms)
     books = Books(service.database, terms)
+    watch = Watch(service.database, settings.account_id)
     desk = Desk(books, venue, RedisInstruments(service.redis), service.clock, terms)
     stream = UserStream(
         settings.venue_class,
@@ -88,6 +91,7 @@ async def wire(service: Service) -> AsyncIterator[None]:
         service.every(_POLL_S, partial(poll, desk), name="poll", singleton=True)
         service.every(settings.reconcile_s, reconcile_again, name="reconciliation", singleton=True)
         service.every(_CHECKPOINT_S, lambda: books.checkpoint(service.clock.now()), name="checkpoint", singleton=True)
+        service.every(_WATCH_S, lambda: watch.look(service.clock.now()), name="watch")
         service.ready_when("reconciliation", partial(_is_reconciled, desk))
         yield
     finally:

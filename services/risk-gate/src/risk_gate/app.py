@@ -18,6 +18,7 @@ from risk_gate.handlers import (
     on_position_changed,
     on_reconciled,
     on_signal,
+    show_stages,
     tell_stages,
 )
 from risk_gate.ports import World
@@ -30,6 +31,7 @@ from sigmax.schemas.signals import Decision, JudgementRequested, Signal
 _STAGES_INTERVAL_S = 30.0
 """order-worker stops when it has not heard of a stage for 120 s."""
 _SWEEP_INTERVAL_S = 0.5
+_SHOW_INTERVAL_S = 2.0
 
 
 @asynccontextmanager
@@ -58,6 +60,7 @@ async def wire(service: Service) -> AsyncIterator[None]:
     service.every(_STAGES_INTERVAL_S, partial(tell_stages, world), name="stages", singleton=True)
     # No leader is needed: the row locks let one replica have each proposal.
     service.every(_SWEEP_INTERVAL_S, partial(deny_unjudged, world), name="unjudged")
+    service.every(_SHOW_INTERVAL_S, partial(show_stages, world), name="shown_stages")
     service.ready_when("account", partial(not_ready, service.database, settings.account_id))
     await tell_stages(world)
     yield

@@ -10,9 +10,18 @@ from risk_gate.domain.situation import Judgement, Situation
 from risk_gate.domain.stages import GLOBAL, CurrentStage, refusal_to_resume
 from risk_gate.ports import LedgerPort, World
 from sigmax.domain.approval import sign
+from sigmax.runtime import tracing
 from sigmax.schemas.control import Alert, Command, CommandName, StageChanged
 from sigmax.schemas.market import nanoseconds
-from sigmax.schemas.orders import CancelRequested, Fill, OrderApproved, OrderEvent, PositionChanged, Reconciled
+from sigmax.schemas.orders import (
+    CancelRequested,
+    Fill,
+    OrderApproved,
+    OrderDenied,
+    OrderEvent,
+    PositionChanged,
+    Reconciled,
+)
 from sigmax.schemas.signals import Decision, JudgementRequested, Signal
 from sigmax.schemas.types import AlertLevel, Scope, Stage
 
@@ -120,6 +129,12 @@ async def tell_stages(world: World) -> None:
             )
 
 
+async def show_stages(world: World) -> None:
+    """Let operators see how much trading is allowed."""
+    async with world.open_ledger() as ledger:
+        world.meter.stages(await ledger.stages())
+
+
 async def _decide_if_complete(proposal: Proposal, ledger: LedgerPort, world: World) -> None:
     if proposal.is_settled or proposal.signal is None or proposal.decision is None:
         return
@@ -130,10 +145,19 @@ async def _decide_if_complete(proposal: Proposal, ledger: LedgerPort, world: Wor
 
 async def _decide(signal: Signal, judgement: Judgement, ledger: LedgerPort, world: World) -> None:
     """Give a signal its one verdict. The account stays locked, so that no two decisions spend the same room."""
+    with tracing.working("decide", signal) as span:
+        verdict = await _verdict(signal, judgement, ledger, world)
+        if verdict is not None:
+            tracing.show(span, **_shown(verdict))
+
+
+async def _verdict(
+    signal: Signal, judgement: Judgement, ledger: LedgerPort, world: World
+) -> OrderApproved | OrderDenied | None:
     started_ns = world.clock.now_ns()
     situation = await _load(signal, ledger, world)
     if situation is None:
-        return
+        return None
     now = world.clock.now()
     verdict = assess(signal, situation, now, approval_lifetime=world.approval_lifetime, judgement=judgement)
     if isinstance(verdict, OrderApproved):
@@ -144,6 +168,13 @@ async def _decide(signal: Signal, judgement: Judgement, ledger: LedgerPort, worl
     price_age_s = None if quote is None else (nanoseconds(now) - quote.received_ns) / _NS_PER_S
     took_s = (world.clock.now_ns() - started_ns) / _NS_PER_S
     world.meter.decided(verdict, took_s=took_s, price_age_s=price_age_s)
+    return verdict
+
+
+def _shown(verdict: OrderApproved | OrderDenied) -> dict[str, str]:
+    if isinstance(verdict, OrderApproved):
+        return {"verdict": "approved", "client_order_id": verdict.client_order_id}
+    return {"verdict": "denied", "code": str(verdict.code)}
 
 
 async def _load(signal: Signal, ledger: LedgerPort, world: World) -> Situation | None:

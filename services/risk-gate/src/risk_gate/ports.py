@@ -122,6 +122,10 @@ class MeterPort(Protocol):
         """Count one verdict, the time it took, and the age of the price it saw."""
         ...
 
+    def stages(self, stages: Sequence[CurrentStage]) -> None:
+        """Show how much trading is allowed, and how often that was changed."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class World:

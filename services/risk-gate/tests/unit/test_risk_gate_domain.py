@@ -11,7 +11,7 @@ from risk_gate_builders import NOW, a_decision, a_fill, a_request, a_signal, an_
 from risk_gate.domain.book import effect_of, final_quantity, leaves_after, moves_book
 from risk_gate.domain.judging import judgement_of
 from risk_gate.domain.limits import START_LIMITS, RiskLimits
-from risk_gate.domain.stages import CurrentStage, refusal_to_resume
+from risk_gate.domain.stages import CurrentStage, refusal_to_resume, strictest_by_scope
 from risk_gate.settings import Settings
 from sigmax.schemas.types import Scope, Stage
 
@@ -42,6 +42,32 @@ def test_trading_does_not_resume_on_books_that_may_be_wrong(accounts: Any, says:
     refusal = refusal_to_resume(a_stage(), accounts, NOW)
     assert refusal is not None
     assert says in refusal
+
+
+def test_operators_see_the_strictest_stage_of_each_kind_of_scope() -> None:
+    stages = [
+        CurrentStage(scope, scope_id, stage, 1, "ada", "test")
+        for scope, scope_id, stage in (
+            (Scope.GLOBAL, "global", Stage.NORMAL),
+            (Scope.ACCOUNT, "paper", Stage.CAUTION),
+            (Scope.INSTRUMENT, "BTC/USDT@paper", Stage.NORMAL),
+            (Scope.INSTRUMENT, "ETH/USDT@paper", Stage.REDUCING),
+        )
+    ]
+
+    assert strictest_by_scope(stages) == {
+        Scope.GLOBAL: Stage.NORMAL,
+        Scope.VENUE: Stage.NORMAL,
+        Scope.ACCOUNT: Stage.CAUTION,
+        Scope.STRATEGY: Stage.NORMAL,
+        Scope.INSTRUMENT: Stage.REDUCING,
+    }
+
+
+def test_a_platform_or_account_without_a_stage_shows_as_halted() -> None:
+    shown = strictest_by_scope([])
+
+    assert shown[Scope.GLOBAL] is shown[Scope.ACCOUNT] is Stage.HALTED
 
 
 def test_what_is_not_halted_or_locked_away_does_not_resume() -> None:

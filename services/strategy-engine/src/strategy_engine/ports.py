@@ -133,6 +133,14 @@ class MeterPort(Protocol):
         """Count what was read."""
         ...
 
+    def behind(self, late_s: float) -> None:
+        """Tell how long the oldest entry of a read had been in its stream."""
+        ...
+
+    def begun(self, latency_s: float) -> None:
+        """Count a closed bar that the strategies are given: how long after its last event."""
+        ...
+
     def evaluated(self, latency_s: float, strategies: int) -> None:
         """Count a closed bar: how long after its last event it was evaluated, and by how many strategies."""
         ...

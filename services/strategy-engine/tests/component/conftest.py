@@ -223,9 +223,17 @@ class FakeMeter:
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
+        self.late_s: list[float] = []
+        self.begun_s: list[float] = []
 
     def read(self, ticks: int, bars: int) -> None:
         self.counts.update(ticks=ticks, bars=bars)
+
+    def behind(self, late_s: float) -> None:
+        self.late_s.append(late_s)
+
+    def begun(self, latency_s: float) -> None:
+        self.begun_s.append(latency_s)
 
     def evaluated(self, latency_s: float, strategies: int) -> None:
         self.counts.update(evaluations=strategies)

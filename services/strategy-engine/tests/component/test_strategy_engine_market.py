@@ -47,6 +47,18 @@ async def test_what_is_there_already_warms_and_what_comes_makes_signals(room: An
     assert room.meter.counts["bars"] == 2
 
 
+async def test_how_late_a_bar_reaches_the_strategies_is_measured_before_they_work_on_it(room: Any) -> None:
+    room.strategy()
+    await room.turn()
+    room.bars([104])
+    room.clock.pass_s(3)
+
+    await room.turn()
+
+    assert room.meter.begun_s == [pytest.approx(3)]
+    assert room.meter.late_s == [pytest.approx(room.clock.now_ns() / 1e9, abs=0.01)], "the entry is of 1970"
+
+
 async def test_after_a_crash_the_next_engine_goes_on_from_the_cursor(room: Any, restart: Callable[[], None]) -> None:
     room.strategy()
     await room.turn()

@@ -2,6 +2,8 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from collector.domain.feed import GAP_REASONS, Reason
+
 ticks_accepted = Counter("sigmax_collector_ticks_accepted_total", "Trades published as prices")
 rejected = Counter("sigmax_collector_rejected_total", "Trades and bars that are no price", ["reason"])
 gaps_marked = Counter("sigmax_collector_gaps_total", "Stretches of market time with trades missing", ["reason"])
@@ -27,3 +29,8 @@ store_seconds = Histogram(
     "One storage transaction",
     buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 15),
 )
+
+for _reason in Reason:
+    rejected.labels(_reason)
+for _gap in GAP_REASONS:
+    gaps_marked.labels(_gap)

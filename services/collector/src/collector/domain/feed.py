@@ -81,13 +81,16 @@ class Anomaly:
     detail: str = ""
 
 
+GAP_REASONS = ("reconnect", "restart", "missing_ids", "missing_bars", "silence", "not_stored")
+
+
 @dataclass(frozen=True, slots=True)
 class Gap:
     """A stretch of market time of which trades are missing, or may be."""
 
     lane: int
     reason: str
-    """`reconnect`, `restart`, `missing_ids`, `missing_bars`, `silence`, or `not_stored`."""
+    """One of `GAP_REASONS`."""
     from_ns: int
     to_ns: int
     detail: str = ""

@@ -8,7 +8,7 @@ from decimal import Decimal
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from llm_controller.adapters.metrics import CALL_S, CALLS, COST_USD, DECISIONS, REFUSED, TOKENS
+from llm_controller.adapters.metrics import ANALYSIS_S, CALL_S, CALLS, COST_USD, DECISIONS, REFUSED, TOKENS, show_budget
 from llm_controller.adapters.tables import budgets, calls, decisions
 from llm_controller.domain.budget import Budget, Reservation, Spent, refusal
 from llm_controller.domain.calls import Call
@@ -75,6 +75,7 @@ class PostgresRecord(Ledger):
         )
         CALLS.labels(call.model, "used" if fault is None else "failed").inc()
         CALL_S.labels(call.model).observe(float(call.latency_ms) / 1000)
+        ANALYSIS_S.observe(float(call.latency_ms) / 1000)
         TOKENS.labels(call.model).inc(charged.tokens)
         COST_USD.labels(call.model).inc(float(charged.cost_usd))
 
@@ -120,6 +121,14 @@ class PostgresRecord(Ledger):
 def records(database: Database) -> Callable[[], AbstractAsyncContextManager[PostgresRecord]]:
     """Give what opens one transaction after another."""
     return opener(database, PostgresRecord)
+
+
+async def show_spent(database: Database, budget: Budget | None, day: date) -> None:
+    """Show to Prometheus what the day has taken."""
+    taken = sa.select(budgets.c.tokens, budgets.c.cost_usd).where(budgets.c.day == day)
+    async with database.reading() as session:
+        row = (await session.execute(taken)).first()
+    show_budget(Spent(row.tokens, row.cost_usd) if row else Spent(0, Decimal(0)), budget)
 
 
 def _storable(text: str | None) -> str | None:

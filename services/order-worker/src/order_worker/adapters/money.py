@@ -190,6 +190,8 @@ class MoneyPage:
         )
         entered = {row.execution_id for row in rows}
         metrics.fills.labels(source).inc(len(entered))
+        if entered and not order.filled_quantity:
+            metrics.tick_to_first_fill.observe((now - approved.tick_received_at).total_seconds())
         unique = {trade.execution_id: trade for trade in trades}
         return [trade for execution_id, trade in unique.items() if execution_id in entered]
 
@@ -324,4 +326,3 @@ class MoneyPage:
             {"account_id": account_id, "passed": passed, "listed": listed, "now": now},
         )
         await self._connection.execute(_RECONCILED, {"account_id": account_id, "passed": passed, "now": now})
-        metrics.reconciled.set(passed)

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import text
 
+from order_worker.adapters import metrics
 from order_worker.adapters.money import MoneyPage
 from order_worker.adapters.rows import APPROVED_COLUMNS, ORDER_COLUMNS, STATE_COLUMNS, approved_of, order_of, state_of
 from order_worker.domain.order import Order
@@ -83,6 +84,8 @@ class Page(MoneyPage):
     async def save(self, order: Order, now: datetime) -> bool:
         """Write an order's state; True when another order of its key waits to be sent."""
         values = {**state_of(order), "now": now, "client_order_id": order.client_order_id}
+        if order.acked_at == now:  # it is this change that tells of the venue's acceptance
+            metrics.approval_to_accepted.observe((now - order.approved.occurred_at).total_seconds())
         return bool((await self._connection.execute(_SAVE, values)).scalar())
 
     async def expired(self, now: datetime, limit: int) -> list[Order]:

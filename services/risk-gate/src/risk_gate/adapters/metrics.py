@@ -1,8 +1,12 @@
 """What Prometheus sees of the decisions."""
 
-from prometheus_client import Counter, Histogram
+from collections.abc import Sequence
 
+from prometheus_client import Counter, Gauge, Histogram
+
+from risk_gate.domain.stages import CurrentStage, strictest_by_scope
 from sigmax.schemas.orders import OrderApproved, OrderDenied
+from sigmax.schemas.types import DenialCode, Scope
 
 _APPROVED = Counter("sigmax_risk_gate_approved_total", "Orders approved")
 _DENIED = Counter("sigmax_risk_gate_denied_total", "Signals denied", ["code"])
@@ -21,10 +25,20 @@ _TICK_TO_APPROVAL = Histogram(
     "From the collector having the tick to the approval of the order it led to",
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 4, 6, 10),
 )
+_STAGE = Gauge(
+    "sigmax_risk_gate_stage",
+    "Strictest stage of a kind of scope: 0 normal, 1 caution, 2 reducing, 3 halted, 4 locked",
+    ["scope"],
+)
+_STAGE_CHANGES = Gauge(
+    "sigmax_risk_gate_stage_changes", "Changes of stage so far, all scopes of a kind together", ["scope"]
+)
+for _code in DenialCode:
+    _DENIED.labels(_code)
 
 
 class PrometheusMeter:
-    """Counts verdicts."""
+    """Counts verdicts, and shows stages."""
 
     def decided(self, verdict: OrderApproved | OrderDenied, *, took_s: float, price_age_s: float | None) -> None:
         """Count one verdict; the codes are an enum, so the labels are bounded."""
@@ -36,3 +50,10 @@ class PrometheusMeter:
         else:
             _APPROVED.inc()
             _TICK_TO_APPROVAL.observe(max((verdict.occurred_at - verdict.tick_received_at).total_seconds(), 0.0))
+
+    def stages(self, stages: Sequence[CurrentStage]) -> None:
+        """Show how much trading is allowed; a stage's version is the number of its changes and one."""
+        for scope, strictest in strictest_by_scope(stages).items():
+            _STAGE.labels(scope).set(strictest.severity)
+        for scope in Scope:
+            _STAGE_CHANGES.labels(scope).set(sum(current.version for current in stages if current.scope is scope))

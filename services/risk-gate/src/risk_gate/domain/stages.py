@@ -62,6 +62,15 @@ class CurrentStage:
     reason: str
 
 
+def strictest_by_scope(stages: Iterable[CurrentStage]) -> dict[Scope, Stage]:
+    """Give the strictest stored stage of each kind of scope; the platform and the account always have one."""
+    found = {Scope.VENUE: Stage.NORMAL, Scope.STRATEGY: Stage.NORMAL, Scope.INSTRUMENT: Stage.NORMAL}
+    for current in stages:
+        known = found.get(current.scope, Stage.NORMAL)
+        found[current.scope] = max(known, current.stage, key=lambda stage: stage.severity)
+    return {scope: found.get(scope, Stage.HALTED) for scope in Scope}
+
+
 def refusal_to_resume(
     current: CurrentStage | None, accounts: Iterable[tuple[Account, timedelta | None]], now: datetime
 ) -> str | None:

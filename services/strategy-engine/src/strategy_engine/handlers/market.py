@@ -13,9 +13,11 @@ from datetime import datetime, timedelta
 import msgspec
 import structlog
 
+from sigmax.runtime import tracing
 from sigmax.runtime.clock import ClockPort
 from sigmax.runtime.faults import is_passing
-from sigmax.schemas.market import BARS, TICKS, Bar, TickBatch
+from sigmax.schemas.market import BARS, TICKS, Bar, TickBatch, nanoseconds
+from sigmax.schemas.signals import Signal
 from strategy_engine.domain import alerts
 from strategy_engine.domain.book import Book
 from strategy_engine.domain.desk import Desk, Fault, Outcome, Wished
@@ -112,10 +114,14 @@ class Engine:
             await asyncio.sleep(_IDLE_S)
             return
         entries = await self._feed.read()
+        taken_ns = self._clock.now_ns()
+        if entries:
+            self._meter.behind((taken_ns - _entered_ns(entries[0][1])) / _NS_PER_S)
         # After the wait, so that what people changed meanwhile holds for these entries already.
         await self._follow_strategies()
         outcomes: list[Outcome] = []
         ticks = bars = 0
+        started_ns = self._clock.now_ns()
         for stream, _, body in entries:
             shard = self._shards[int(stream.rsplit(".", 1)[1])]
             part = self._decoded(stream, body)
@@ -126,7 +132,9 @@ class Engine:
                 bars += 1
                 outcomes += shard.desk.on_bar(part)
         self._meter.read(ticks, bars)
-        has_written = await self._act(outcomes)
+        for outcome in outcomes:
+            self._meter.begun((taken_ns - outcome.bar.received_ns) / _NS_PER_S)
+        has_written = await self._act(outcomes, started_ns)
         for stream, entry_id, _ in entries:
             self._shards[int(stream.rsplit(".", 1)[1])].done[stream] = entry_id
         now_ns = self._clock.now_ns()
@@ -218,7 +226,7 @@ class Engine:
                     outcomes = shard.desk.on_ticks(part) if isinstance(part, TickBatch) else shard.desk.on_bar(part)
                     await self._report(outcomes)
 
-    async def _act(self, outcomes: list[Outcome]) -> bool:
+    async def _act(self, outcomes: list[Outcome], started_ns: int) -> bool:
         """Record what came of a turn; say whether there was anything."""
         now = self._clock.now()
         now_ns = self._clock.now_ns()
@@ -226,7 +234,9 @@ class Engine:
             self._meter.evaluated((now_ns - outcome.bar.received_ns) / _NS_PER_S, outcome.evaluations)
         drafts = self._drafts((wished for outcome in outcomes for wished in outcome.wishes), now)
         if drafts:
-            await self._record(drafts, now)
+            evaluated_ns = self._clock.now_ns()
+            signals = await self._record(drafts, now)
+            self._trace(signals, started_ns, evaluated_ns)
         return await self._report(outcomes) or bool(drafts)
 
     def _drafts(self, wishes: Iterable[Wished], now: datetime) -> list[Draft]:
@@ -243,8 +253,8 @@ class Engine:
             drafts[key] = made
         return list(drafts.values())
 
-    async def _record(self, drafts: list[Draft], now: datetime) -> None:
-        """Store and send signals in one transaction; each takes its holding or is void."""
+    async def _record(self, drafts: list[Draft], now: datetime) -> list[Signal]:
+        """Store and send signals in one transaction, and give them; each takes its holding or is void."""
         claimed = []
         async with self._open_ledger() as ledger:
             for made in drafts:
@@ -258,6 +268,16 @@ class Engine:
             self._meter.signal(signal.strategy_id, signal.action)
         for _ in range(len(drafts) - len(claimed)):
             self._meter.dropped("void")
+        return [signal for signal, _ in claimed]
+
+    def _trace(self, signals: list[Signal], started_ns: int, evaluated_ns: int) -> None:
+        """Show the market events that led to signals, and only those: ticks themselves leave no trace."""
+        ended_ns = self._clock.now_ns()
+        for chain, signal in {signal.correlation_id: signal for signal in signals}.items():
+            received_ns = nanoseconds(signal.tick_received_at)
+            about = {"instrument_id": signal.instrument_id, "market_time": signal.market_time.isoformat()}
+            tracing.began("market event", chain, received_ns, ended_ns, **about)
+            tracing.followed("evaluate", chain, started_ns, evaluated_ns, instrument_id=signal.instrument_id)
 
     async def _report(self, outcomes: list[Outcome]) -> bool:
         """Pause what failed and tell people; say whether there was anything."""
@@ -317,3 +337,8 @@ class Engine:
     def _forget(self, numbers: list[int]) -> None:
         for number in numbers:
             del self._shards[number]
+
+
+def _entered_ns(entry_id: str) -> int:
+    """Give when Redis took the entry: its id begins with that millisecond."""
+    return int(entry_id.split("-", 1)[0]) * 1_000_000
