@@ -1,7 +1,9 @@
 """Everything a service reads from its environment; what people change lives in Postgres instead."""
 
 import os
+import re
 from pathlib import Path
+from socket import gethostname
 from typing import Any, ClassVar, Self
 
 from pydantic import Field, SecretStr, ValidationError
@@ -10,8 +12,15 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsS
 from sigmax.schemas.topology import owner_of
 
 _PREFIX = "SIGMAX_"
+_REPLICA_CHARACTERS_MAX = 40
+_REPLICA = rf"^[A-Za-z0-9_.-]{{1,{_REPLICA_CHARACTERS_MAX}}}$"
 _SECRETS_DIR = "SIGMAX_SECRETS_DIR"
 _SECRETS_DIR_DEFAULT = "/run/secrets"
+
+
+def replica_of(host: str) -> str:
+    """Give the name of the replica on a host: the end of a long name is what tells two pods apart."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", host)[-_REPLICA_CHARACTERS_MAX:] or "0"
 
 
 class SettingsError(Exception):
@@ -29,8 +38,9 @@ class ServiceSettings(BaseSettings):
 
     service: ClassVar[str]
 
-    replica: str = Field(default="0", pattern=r"^[A-Za-z0-9_.-]{1,40}$")
-    """Tells replicas apart; stable over restarts."""
+    replica: str = Field(default_factory=lambda: replica_of(gethostname()), pattern=_REPLICA)
+    """Tells replicas apart, stable over restarts: by default the host's name, which is a container's id or a pod's
+    name."""
     database_url: str = Field(pattern=r"^postgresql://")
     """`postgresql://host:port/database`; the login is the service's own."""
     rabbitmq_url: str = Field(pattern=r"^amqps?://")
