@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import structlog
 from faststream.rabbit import RabbitBroker
+from prometheus_client import Gauge, Info
 from redis.asyncio import Redis
 from sqlalchemy import text
 from starlette.applications import Starlette
@@ -37,6 +38,12 @@ _GRACEFUL_S = 20.0
 _HEARTBEATS_MAXLEN = 2000
 _INBOX_DAYS = 7
 _HOUR_S = 3600.0
+
+_build = Info("sigmax_build", "The running build")
+# Every replica tells the same of a queue: the highest is the newest, or near it.
+_queue_messages = Gauge("sigmax_queue_messages", "Messages waiting in a queue that this service reads", ["queue"])
+_queue_consumers = Gauge("sigmax_queue_consumers", "Consumers of a queue that this service reads", ["queue"])
+_dead_letters = Gauge("sigmax_dead_letters", "Messages that could not be handled and wait for a person", ["queue"])
 
 failed = False
 """Set when a part of the process died; the exit status then says so."""
@@ -140,6 +147,7 @@ class Service:
             self._start_tasks()
             stack.push_async_callback(self._broker.stop)
             await self._broker.start()
+            _build.info({"version": self.version})
             log.info("started", version=self.version)
             try:
                 yield
@@ -183,11 +191,14 @@ class Service:
             dead = dead_letter_queue_of(self.settings.service)
             waiting, _ = await self._publisher.depth(dead)
             self._lags[dead] = lambda: waiting
+            _dead_letters.labels(dead).set(waiting)
         return None
 
     async def _check_queue(self, queue: str) -> str | None:
         waiting, consumers = await self._publisher.depth(queue)
         self._lags[queue] = lambda: waiting
+        _queue_messages.labels(queue).set(waiting)
+        _queue_consumers.labels(queue).set(consumers)
         return None if consumers else "no consumer"
 
     def _start_tasks(self) -> None:
