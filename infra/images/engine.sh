@@ -41,12 +41,15 @@ own_engine() {
     printf '%s\n' "$pid"
 }
 
+# A process that has ended and that nobody has asked about still has its id, and no command any more.
+alive() { [ -n "$({ tr -d '\0' <"/proc/$1/cmdline"; } 2>/dev/null)" ]; }
+
 # wait_for PID SECONDS: until the engine answers; fail when it ends before or takes longer.
 wait_for() {
     local until=$((SECONDS + $2))
     while [ "$SECONDS" -lt "$until" ]; do
         if answers; then return; fi
-        [ -e "/proc/$1" ] || return 1
+        alive "$1" || return 1
         sleep 0.5
     done
     return 1
@@ -131,7 +134,7 @@ stop() {
     fi
     kill "$pid"
     for _ in $(seq 120); do
-        if [ ! -e "/proc/$pid" ]; then
+        if ! alive "$pid"; then
             say "The Docker engine has ended, and its containers with it."
             return
         fi
