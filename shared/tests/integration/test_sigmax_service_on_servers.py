@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from sigmax.runtime.service import Service
 from sigmax.runtime.settings import ServiceSettings
-from sigmax.runtime.tracing import handling, headers_for
+from sigmax.runtime.tracing import handling, posted
 from sigmax.schemas.control import Alert, JobDue
 from sigmax.schemas.topology import dead_letter_queue_of, queue_of
 from sigmax_local.servers import Addresses
@@ -119,7 +119,7 @@ async def test_a_message_goes_out_under_the_trace_of_the_work_that_published_it(
     cause = a_job("cause")
     effect = JobDue(**JobDue.after(cause, NOW), job="a_job", due_at=NOW)
     async with running(a_service(clean, SchedulerSettings)) as service:
-        with handling(cause, headers_for(cause)):
+        with handling(cause, {"traceparent": posted(cause)[0]}):
             await publish(service, effect)
         await until(lambda: _is_async(outbox_count(service), 0))
     connection = await aio_pika.connect(clean.admin_urls[2])
@@ -128,7 +128,7 @@ async def test_a_message_goes_out_under_the_trace_of_the_work_that_published_it(
         received = await (await channel.get_queue(queue_of("scheduler", JobDue), ensure=False)).get(no_ack=True)
 
     assert received is not None
-    assert received.headers["traceparent"] == headers_for(cause)["traceparent"]
+    assert received.headers["traceparent"] == posted(cause)[0]
 
 
 async def test_a_message_of_a_transaction_that_fails_is_never_sent(clean: Addresses) -> None:

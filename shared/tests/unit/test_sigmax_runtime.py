@@ -1,11 +1,10 @@
-"""What the runtime promises without any server: masking, settings, faults, traces."""
+"""What the runtime promises without any server: masking, settings, faults."""
 
 import json
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 import redis.exceptions
@@ -18,8 +17,6 @@ from sigmax.runtime.database import asyncpg_url
 from sigmax.runtime.faults import is_passing
 from sigmax.runtime.rabbitmq import amqp_url
 from sigmax.runtime.settings import ServiceSettings, SettingsError
-from sigmax.runtime.tracing import handling, headers_for
-from sigmax.schemas.control import JobDue
 
 NOW = datetime(2026, 1, 5, 9, 30, tzinfo=UTC)
 PLANTED = "hunter2-hunter2-hunter2"
@@ -155,31 +152,3 @@ class _SqlStateError(Exception):
 )
 def test_only_faults_that_pass_are_waited_out(error: Exception, *, passes: bool) -> None:
     assert is_passing(error) is passes
-
-
-def test_a_message_without_a_span_carries_a_trace_named_by_its_chain() -> None:
-    message = JobDue(**JobDue.first("k", NOW), job="j", due_at=NOW)
-
-    version, trace_id, span_id, flags = headers_for(message)["traceparent"].split("-")
-
-    assert UUID(trace_id) == message.correlation_id
-    assert (version, flags) == ("00", "00")
-    assert span_id == message.message_id.hex[:16]
-
-
-def test_what_a_handler_publishes_stays_in_the_received_trace() -> None:
-    cause = JobDue(**JobDue.first("k", NOW), job="j", due_at=NOW)
-    effect = JobDue(**JobDue.after(cause, NOW), job="j", due_at=NOW)
-
-    with handling(cause, headers_for(cause)):
-        headers = headers_for(effect)
-
-    assert headers["traceparent"].split("-")[1] == cause.correlation_id.hex
-
-
-@pytest.mark.parametrize("garbage", ["", "nonsense", "00-zz-zz-00", "00-" + "0" * 32 + "-" + "0" * 16 + "-01"])
-def test_a_broken_trace_header_is_no_reason_to_lose_a_message(garbage: str) -> None:
-    cause = JobDue(**JobDue.first("k", NOW), job="j", due_at=NOW)
-
-    with handling(cause, {"traceparent": garbage}):
-        assert headers_for(cause)["traceparent"].split("-")[1] == cause.correlation_id.hex

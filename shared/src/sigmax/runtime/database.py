@@ -7,10 +7,11 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from opentelemetry.trace import Span
 from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
-from sigmax.runtime.tracing import headers_for
+from sigmax.runtime.tracing import posted
 from sigmax.schemas.base import Message
 
 _STATEMENT_TIMEOUT_MS = 15_000
@@ -35,6 +36,8 @@ class Letter:
     body: bytes
     traceparent: str
     """Of the work that published it: whoever sends it is not part of that trace."""
+    span: Span
+    """Until the broker confirms, when its sender ends it. Where the transaction fails nobody does: it was not sent."""
 
 
 class Unit:
@@ -51,8 +54,7 @@ class Unit:
 
     def publish(self, message: Message) -> None:
         """Put the message into the outbox: it leaves once, and only if, this transaction commits."""
-        traceparent = headers_for(message)["traceparent"]
-        self.outgoing.append(Letter(message.message_id, message.topic, message.encode(), traceparent))
+        self.outgoing.append(Letter(message.message_id, message.topic, message.encode(), *posted(message)))
 
     async def copy(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
         """Append many rows with COPY, the fastest way in; a row that breaks a constraint fails them all."""

@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from sigmax.runtime.database import Database, Letter
 from sigmax.runtime.rabbitmq import Publisher
+from sigmax.runtime.tracing import failed
 
 log = structlog.get_logger()
 
@@ -77,8 +78,10 @@ class OutboxRelay:
             if isinstance(outcome, BaseException):
                 _failed.inc()
                 log.warning("publish_failed", topic=letter.topic, message_id=str(letter.message_id), error=str(outcome))
+                failed(letter.span, type(outcome).__name__)
             else:
                 sent.append(letter.message_id)
+            letter.span.end()
         if sent:
             try:
                 async with self._database.reading() as session:

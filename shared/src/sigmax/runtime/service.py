@@ -134,7 +134,7 @@ class Service:
     async def running(self, wire: Callable[["Service"], AbstractAsyncContextManager[None]]) -> AsyncIterator[None]:
         """Start everything, and on leaving end it in order: consumption first, connections last."""
         settings = self.settings
-        provider = tracing.configure(settings.service, self.version, settings.otlp_endpoint, settings.trace_ratio)
+        traces = tracing.configure(settings.service, self.version, settings.otlp_endpoint, settings.trace_ratio)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.database.close)
             stack.push_async_callback(self.redis.aclose)
@@ -154,8 +154,8 @@ class Service:
             finally:
                 self._is_stopping = True
                 log.info("stopping")
-        if provider is not None:
-            provider.shutdown()
+        if traces is not None:
+            await traces.close()
         log.info("stopped")
 
     @property

@@ -22,6 +22,7 @@ from llm_controller.domain.calls import Call
 from llm_controller.domain.prompt import Prompt, clean
 from llm_controller.domain.reply import REPLY_MAX
 from sigmax.runtime.clock import ClockPort
+from sigmax.runtime.tracing import failed
 
 log = structlog.get_logger()
 logging.getLogger("openai").setLevel(logging.WARNING)  # it logs whole prompts at debug; the tape has them
@@ -31,6 +32,7 @@ Format = Literal["json_schema", "json_object", "text"]
 _FORMATS: tuple[Format, ...] = ("json_schema", "json_object", "text")
 """From the strictest on: what an endpoint does not know it answers with 400."""
 _ERROR_MAX = 300
+_ERROR_TYPE_MAX = 40
 
 
 class OpenAIReviewer:
@@ -64,7 +66,8 @@ class OpenAIReviewer:
         loop = asyncio.get_running_loop()
         started = loop.time()
         wait_s = max(0.0, (deadline - self._clock.now()).total_seconds())
-        with tracer.start_as_current_span(f"chat {self.model}", attributes=self._span_attributes()) as span:
+        about = self._span_attributes()
+        with tracer.start_as_current_span(f"chat {self.model}", kind=trace.SpanKind.CLIENT, attributes=about) as span:
             parameters: dict[str, Any] = dict(self._parameters)
             try:
                 async with asyncio.timeout(wait_s):
@@ -75,7 +78,7 @@ class OpenAIReviewer:
                 span.set_attribute("gen_ai.usage.input_tokens", usage.input_tokens)
                 span.set_attribute("gen_ai.usage.output_tokens", usage.output_tokens)
             if error is not None:
-                span.set_attribute("error.type", error[:100])
+                failed(span, error.split(":", 1)[0][:_ERROR_TYPE_MAX])
         latency_ms = Decimal(round((loop.time() - started) * 1000))
         if error is not None:
             log.warning("model_failed", model=self.model, error=error, latency_ms=int(latency_ms))

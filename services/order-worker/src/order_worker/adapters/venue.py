@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import aiohttp
 import ccxt.async_support as ccxt
 import structlog
+from opentelemetry.trace import SpanKind
 
 from order_worker.adapters import metrics
 from order_worker.adapters.dialect import sighting_of, trade_of
@@ -17,6 +18,7 @@ from order_worker.domain.order import Order
 from order_worker.domain.sightings import DUPLICATE, Answer, Outcome, Sighting, Trade, classify
 from order_worker.domain.terms import Terms
 from order_worker.ports import VenueError
+from sigmax.runtime import tracing
 from sigmax.runtime.clock import ClockPort
 from sigmax.schemas.types import OrderType, TimeInForce
 
@@ -90,6 +92,17 @@ class CcxtVenue:
 
     async def submit(self, order: Order) -> Answer:
         """Send one order, once, before its deadline. Never raises for what the venue or the network does."""
+        approved = order.approved
+        about = {"client_order_id": approved.client_order_id, "instrument_id": approved.instrument_id}
+        with tracing.working("submit", approved, SpanKind.CLIENT, venue=approved.venue, **about) as span:
+            answer = await self._submit(order)
+            tracing.show(span, outcome=str(answer.outcome))
+            if answer.outcome is not Outcome.ACCEPTED:
+                tracing.failed(span, str(answer.outcome))
+        self._measure(order, answer)
+        return answer
+
+    async def _submit(self, order: Order) -> Answer:
         attempt = Attempt(order.send_deadline or self._clock.now())
         token = current_attempt.set(None)
         try:
@@ -99,13 +112,11 @@ class CcxtVenue:
                 current_attempt.set(attempt)
                 reply = await self._exchange.create_order(*arguments)
             sighting = sighting_of(reply, order.client_order_id)
-            answer = Answer(Outcome.ACCEPTED, sighting=sighting, sent_at=attempt.sent_at)
+            return Answer(Outcome.ACCEPTED, sighting=sighting, sent_at=attempt.sent_at)
         except Exception as error:
-            answer = _explained(error, attempt)
+            return _explained(error, attempt)
         finally:
             current_attempt.reset(token)
-        self._measure(order, answer)
-        return answer
 
     def _arguments(self, order: Order) -> tuple[Any, ...]:
         approved = order.approved

@@ -20,6 +20,7 @@ from order_worker.domain.terms import Terms
 from order_worker.handlers.desk import Changed, Desk, alert, change
 from order_worker.ports import Account, Movement, PagePort, PositionRow
 from sigmax.domain.ledger import Execution, fold
+from sigmax.runtime import tracing
 from sigmax.schemas.orders import Difference, PositionChanged, Reconciled
 from sigmax.schemas.types import AlertLevel
 
@@ -35,6 +36,14 @@ class News:
 
 async def book(page: PagePort, desk: Desk, order: Order, sighting: Sighting, news: News) -> Changed:
     """Record one sighting of an order, in the caller's transaction; the same sighting again changes nothing."""
+    approved = order.approved
+    with tracing.working("book", approved, client_order_id=approved.client_order_id, source=news.source) as span:
+        changed = await _book(page, desk, order, sighting, news)
+        tracing.show(span, status=str(changed.order.status))
+    return changed
+
+
+async def _book(page: PagePort, desk: Desk, order: Order, sighting: Sighting, news: News) -> Changed:
     held = await page.lock(order.client_order_id, sighting.venue_order_id)
     # Under the account's lock, so that the times of fills and of reconciliations are in the order they were booked in.
     now = desk.clock.now()
