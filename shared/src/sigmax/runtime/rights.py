@@ -39,10 +39,12 @@ QUEUE_LENGTH_MAX = 100_000
 DELIVERY_LIMIT = 5
 STATEMENT_TIMEOUT_S = 30
 IDLE_IN_TRANSACTION_TIMEOUT_S = 30
-CONNECTIONS_MAX = 40
+CONNECTIONS_MAX = 100
 """Per service role: a leak of one service cannot lock out the others."""
 
 _NOTHING = "^$"
+_LARGE_OBJECTS = ("lo_creat(integer)", "lo_create(oid)", "lo_from_bytea(oid, bytea)")
+"""Everybody may call these, whatever else is forbidden, and fill the disk."""
 _SCRAM_ITERATIONS = 4096
 
 
@@ -171,61 +173,16 @@ def _binding(source: str, queue: str, routing_key: str) -> dict[str, Any]:
     }
 
 
-_REDIS_ALL = ("ping", "hello", "auth", "reset", "select", "client|setname", "client|id", "info", "xadd")
+_REDIS_ALL = ["ping", "hello", "auth", "select", "client|setname"]
 _REDIS_READ = [
-    "xread",
-    "xrange",
-    "xrevrange",
-    "xlen",
-    "xinfo|stream",
-    "get",
-    "mget",
-    "hget",
-    "hmget",
-    "hgetall",
-    "hlen",
-    "hexists",
-    "hscan",
-    "exists",
-    "type",
-    "ttl",
-    "pttl",
+    *("xread", "xrange", "xrevrange", "xlen"),
+    *("get", "mget", "hget", "hmget", "hgetall", "hlen", "hexists", "exists", "type", "ttl", "pttl"),
 ]
 _REDIS_WRITE = [
-    "set",
-    "del",
-    "unlink",
-    "expire",
-    "pexpire",
-    "incr",
-    "incrby",
-    "decr",
-    "decrby",
-    "incrbyfloat",
-    "hset",
-    "hdel",
-    "hincrby",
-    "xdel",
-    "xtrim",
-    "zadd",
-    "zrem",
-    "zrange",
-    "zcard",
-    "zremrangebyscore",
-    "rpush",
-    "lpop",
-    "lrange",
-    "multi",
-    "exec",
-    "discard",
-    "watch",
-    "unwatch",
-    "eval",
-    "evalsha",
-    "script|load",
-    "script|exists",
-    "time",
+    *("set", "del", "expire", "pexpire", "incrby", "hset", "hdel", "hincrby", "xadd"),
+    *("zadd", "zrem", "zrange", "zremrangebyscore", "multi", "exec", "discard"),
 ]
+_REDIS_SCRIPTS = ["eval", "evalsha", "script|load"]
 
 
 def redis_acl(passwords: Mapping[str, str], version: tuple[int, ...] = (7, 0)) -> str:
@@ -249,13 +206,13 @@ def _redis_user(service: str, password: str, version: tuple[int, ...]) -> str:
         commands += _REDIS_READ
     if reach.owns:
         commands += _REDIS_WRITE
-    keys = [
-        *(f"%R~{key}" for key in reach.reads if key != HEARTBEATS),
-        *(f"%RW~{key}" for key in reach.owns),
-        f"%RW~{HEARTBEATS}" if HEARTBEATS in reach.reads else f"%W~{HEARTBEATS}",
-    ]
+    if reach.runs_scripts:
+        commands += _REDIS_SCRIPTS
+    keys = [*(f"%R~{key}" for key in reach.reads), *(f"%RW~{key}" for key in reach.owns)]
     rights = " ".join([*keys, "resetchannels", "-@all", *(f"+{command}" for command in commands)])
-    return f"user {owner_of(service)} on {_redis_password(password)} {rights}"
+    # A right apart from the others: who may delete keys of its own may not delete the heartbeats.
+    heartbeats = f"(%W~{HEARTBEATS} -@all +xadd)"
+    return f"user {owner_of(service)} on {_redis_password(password)} {rights} {heartbeats}"
 
 
 def _redis_password(password: str) -> str:
@@ -273,13 +230,17 @@ def postgres_roles_sql(passwords: Mapping[str, str], database: str = DATABASE) -
         *_role(MIGRATOR, passwords[MIGRATOR]),
         f"REVOKE ALL ON DATABASE {database} FROM PUBLIC;",
         f"GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {MIGRATOR};",
+        # Of the server's other databases a service needs nothing; in this one it makes no large objects.
+        *(_closed_to_services(other) for other in ("postgres", "template1")),
+        *(f"REVOKE EXECUTE ON FUNCTION pg_catalog.{function} FROM PUBLIC;" for function in _LARGE_OBJECTS),
         "REVOKE ALL ON SCHEMA public FROM PUBLIC;",
         f"ALTER DEFAULT PRIVILEGES FOR ROLE {MIGRATOR} REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;",
     ]
-    owners = [owner_of(service) for service in SERVICES if REACH[service].has_database]
-    for owner in owners:
+    reaches = {owner_of(service): REACH[service] for service in SERVICES if REACH[service].has_database}
+    owners = list(reaches)
+    for owner, reach in reaches.items():
         statements += _role(owner, passwords[owner])
-        statements += _schema(owner, database)
+        statements += _schema(owner, database, makes_temporary_tables=reach.makes_temporary_tables)
     for reader in (owner_of(service) for service in SERVICES if REACH[service].reads_all_schemas):
         for owner in owners:
             if owner != reader:
@@ -295,10 +256,19 @@ def _role(login: str, password: str) -> list[str]:
     ]
 
 
-def _schema(owner: str, database: str) -> list[str]:
+def _closed_to_services(database: str) -> str:
+    return (
+        f"DO $$ BEGIN REVOKE ALL ON DATABASE {database} FROM PUBLIC;"
+        " EXCEPTION WHEN invalid_catalog_name THEN NULL; END $$;"
+    )
+
+
+def _schema(owner: str, database: str, *, makes_temporary_tables: bool) -> list[str]:
     defaults = f"ALTER DEFAULT PRIVILEGES FOR ROLE {MIGRATOR} IN SCHEMA {owner}"
+    temporary = f"TEMPORARY ON DATABASE {database}"
     return [
-        f"GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {owner};",
+        f"GRANT CONNECT ON DATABASE {database} TO {owner};",
+        f"GRANT {temporary} TO {owner};" if makes_temporary_tables else f"REVOKE {temporary} FROM {owner};",
         f"CREATE SCHEMA IF NOT EXISTS {owner} AUTHORIZATION {MIGRATOR};",
         f"GRANT USAGE ON SCHEMA {owner} TO {owner};",
         f"{defaults} GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {owner};",

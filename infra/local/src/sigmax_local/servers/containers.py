@@ -70,6 +70,7 @@ def _server_files(secrets: SecretStore) -> dict[str, str]:
     admin = secrets.redis_passwords()[ADMIN]
     return {
         "postgres/postgres_superuser": secrets.server("postgres_superuser"),
+        "grafana/grafana_admin": secrets.server("grafana_admin"),
         "redis/redis.conf": "".join(f"{name} {value}\n" for name, value in _REDIS_CONF.items()),
         "redis/users.acl": _only_admin_on_redis(secrets),
         "redis/password": admin,
