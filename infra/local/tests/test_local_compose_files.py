@@ -74,9 +74,32 @@ def test_containers_can_read_their_files_and_other_people_cannot_reach_them(tmp_
 
 
 def test_two_folders_share_no_password(tmp_path: Path) -> None:
-    passwords = [text for name in "ab" for text in _contents(write_secrets(tmp_path / name).folder).values()]
-    shared_by_two_services = 3  # the approval key and the paper venue's key pair, in each folder
-    assert len(set(passwords)) == len(passwords) - 2 * shared_by_two_services
+    one, other = (set(_contents(write_secrets(tmp_path / name).folder).values()) for name in "ab")
+    assert not one & other
+
+
+def test_services_share_the_approval_key_and_the_key_of_the_paper_venue_alone(tmp_path: Path) -> None:
+    files = _contents(write_secrets(tmp_path).folder)
+    of_services = {name: text for name, text in files.items() if not name.startswith("order_worker_live/")}
+    holders: dict[str, set[str]] = {}
+    for name, text in of_services.items():
+        holders.setdefault(text, set()).add(name)
+    assert sorted(map(sorted, (names for names in holders.values() if len(names) > 1))) == [
+        ["order_worker/approval_key", "risk_gate/approval_key"],
+        ["order_worker/venue_api_key", "paper_venue/venue_api_key"],
+        ["order_worker/venue_api_secret", "paper_venue/venue_api_secret"],
+    ]
+
+
+def test_the_live_worker_has_a_venue_key_only_when_a_person_gave_one(tmp_path: Path) -> None:
+    live = write_secrets(tmp_path / "compose").folder / "order_worker_live"
+    assert "venue_api_key" not in _contents(live)
+    given = tmp_path / "given" / "order_worker_live"
+    given.mkdir(parents=True)
+    (given / "venue_api_key").write_text("the key\n", encoding="utf-8")
+    write_secrets(tmp_path / "compose")
+    assert _contents(live)["venue_api_key"] == "the key"
+    assert _contents(live)["database_password"] == _contents(live.parent / "order_worker")["database_password"]
 
 
 def test_the_environment_keeps_the_lines_of_people(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from sigmax_local.ports import prefer
 from sigmax_local.secret_store import SecretStore
 
 GATEWAY_PORT = 8080
+_LIVE_WORKER = "order_worker_live"
+_VENUE_KEYS = ("venue_api_key", "venue_api_secret")
 _RECORDINGS_INSIDE = "/recordings"
 _REDIS_CONF = {
     "dir": "/data",
@@ -58,12 +60,22 @@ def write_secrets(folder: Path) -> SecretStore:
     secrets.get("api_gateway", "first_admin_password")
     secrets.database_passwords()  # the migrator's is among them
     adopt_secrets(secrets, folder.parent / "given")
+    _make_live_worker(secrets, folder.parent / "given" / _LIVE_WORKER)
     for name, text in _server_files(secrets).items():
         _write(folder / name, text)
     (folder / "recordings").mkdir(exist_ok=True)
     for path in folder.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
     return secrets
+
+
+def _make_live_worker(secrets: SecretStore, given: Path) -> None:
+    """Make the folder of the worker at a real venue: as the paper worker's, but with no venue key unless given one."""
+    for name in ("database_password", "rabbitmq_password", "redis_password", "approval_key"):
+        secrets.put(_LIVE_WORKER, name, secrets.get("order_worker", name))
+    for name in _VENUE_KEYS:
+        if (given / name).is_file():
+            secrets.put(_LIVE_WORKER, name, (given / name).read_text(encoding="utf-8").strip())
 
 
 def _server_files(secrets: SecretStore) -> dict[str, str]:
