@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 
+from notifier.adapters.metrics import show_channel
 from notifier.adapters.postgres import books
 from notifier.adapters.senders import AppriseSender, FileSender, LogSender
 from notifier.handlers import Routing, on_alert, on_dispatch, on_order_event, on_stage_changed
@@ -34,6 +35,7 @@ async def wire(service: Service) -> AsyncIterator[None]:
     service.on(StageChanged, partial(on_stage_changed, clock=clock, open_book=open_book, routing=routing))
     service.on(OrderEvent, partial(on_order_event, clock=clock, open_book=open_book, routing=routing))
     for sender in senders:
+        show_channel(sender.channel.name)
         service.every(
             settings.dispatch_interval_s,
             partial(on_dispatch, sender, clock, open_book),

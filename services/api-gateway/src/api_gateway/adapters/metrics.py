@@ -16,6 +16,8 @@ WS_DROPPED = Counter(
 )
 WS_EVENTS = Counter("sigmax_gateway_ws_events_total", "Events given to live connections", ["topic"])
 AUDIT_WHOLE = Gauge("sigmax_gateway_audit_whole", "1 while the audit chain holds, 0 once it is broken")
+for _outcome in ("ok", "wrong", "limited"):
+    LOGINS.labels(_outcome)
 
 
 class PrometheusCounters:

@@ -12,3 +12,9 @@ DELIVERY_DELAY_S = Histogram(
     ["level"],
     buckets=(0.1, 0.25, 0.5, 1, 2, 5, 10, 60, 600),
 )
+
+
+def show_channel(channel: str) -> None:
+    """Have the counts of a channel begin with 0: a first failure is then a rise and not a beginning."""
+    for outcome in ("sent", "retried", "failed"):
+        DELIVERIES.labels(channel, outcome)

@@ -39,7 +39,10 @@ class PostgresTimetable(Ledger):
             .where(jobs.c.is_enabled)
             .order_by(jobs.c.job)
         )
-        return [Job(row.job, row.schedule, row.timezone, row.active_from, row.last_due_at) for row in rows]
+        found = [Job(row.job, row.schedule, row.timezone, row.active_from, row.last_due_at) for row in rows]
+        for job in found:
+            RUNS_FINISHED.labels(job.name, "false")  # begins with 0, so that a first failure is a rise
+        return found
 
     async def take(self, slot: Slot, now: datetime) -> bool:
         """Insert the run; the primary key (job, due_at) decides between replicas."""
