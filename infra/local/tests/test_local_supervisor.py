@@ -149,7 +149,8 @@ async def test_even_a_killed_supervisor_leaves_no_process_behind(tmp_path: Path)
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         pid = int(await asyncio.to_thread(parent.stdout.readline))
-        assert is_alive(pid)
+        # Before it becomes the sleeper the child has not told the kernel yet.
+        await until(lambda: Path(f"/proc/{pid}/comm").read_text(encoding="ascii") == "sleep\n")
         parent.kill()
     await until(lambda: not is_alive(pid))
 

@@ -3,9 +3,14 @@
 The root configuration loads this plugin, so that every test may ask for:
 
 servers       (session) `Addresses` of a private Postgres, Redis, and RabbitMQ with every role, user, queue, and all
-              migrations of services/*/migrations. Started once per run in a temporary folder; a run with
-              `SIGMAX_TEST_SERVERS=DIR/state.json` uses those of `python -m sigmax_local.servers up DIR` instead, and
-              resets their database. Tests are skipped, by name, where a server is not installed.
+              migrations of services/*/migrations. Started once per run in a temporary folder, and named in a line of
+              the run with their versions. `SIGMAX_TEST_SERVERS` says which:
+                (not set)         private instances of installed servers; where they are not installed, containers;
+                                  where there are none either, tests are skipped and say what is missing
+                installed         private instances of installed servers, or errors
+                containers        containers of postgres:17, redis:8, rabbitmq:4 (or of sigmax/postgres:17 and so on,
+                                  which `make images-airgap` makes where no registry can be reached), or errors
+                DIR/state.json    those of `python -m sigmax_local.servers up DIR`, whose database is reset
 clean         the servers, emptied: tables hold what migrations put there, queues and Redis hold nothing. Give it to
               each test that writes. `await cleaner.clean()` does the same in the middle of one.
 service_env   `service_env("risk-gate", approval_lifetime_s="5") -> dict`: the environment of a service, with its folder
@@ -20,12 +25,9 @@ world         the clean servers as other services see them: `await world.publish
 """
 
 import os
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -58,22 +60,26 @@ class RunHere(Protocol):
 
 
 @pytest.fixture(scope="session")
-def _own_servers() -> "Iterator[Addresses]":
-    from sigmax_local.servers import Addresses, BinariesMissingError, IdentityError, Servers
+def _own_servers(request: pytest.FixtureRequest) -> "Iterator[Addresses]":
+    from sigmax_local.testkit.own_servers import NoServersError, own_servers, versions_of
 
-    if given := os.environ.get(_VARIABLE):
-        yield Addresses.load(Path(given))
+    with ExitStack() as stack:
+        try:
+            addresses, source = stack.enter_context(own_servers(os.environ.get(_VARIABLE, "")))
+        except NoServersError as error:
+            pytest.skip(f"no real servers: {error}")
+        _say(request.config, f"Servers {source}: {versions_of(addresses)}")
+        yield addresses
+
+
+def _say(config: pytest.Config, line: str) -> None:
+    """Write a line between the results; the workers of a distributed run have nowhere to write it."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None:
         return
-    folder = Path(tempfile.mkdtemp(prefix="sigmax-test-"))
-    folder.chmod(0o711)  # the user that runs Postgres passes through
-    servers = Servers(folder, durable=False)
-    try:
-        yield servers.start()
-    except (BinariesMissingError, IdentityError) as error:
-        pytest.skip(f"no real servers: {error}")
-    finally:
-        servers.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+    with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        reporter.ensure_newline()
+        reporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from sigmax_local.secret_store import SUPERUSER, SecretStore
 from sigmax_local.servers.binaries import Binaries
 from sigmax_local.servers.identity import Identity
 
-_FAST = {
+FAST = {
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
@@ -22,13 +22,15 @@ _FAST = {
     "max_wal_senders": "0",
 }
 """For tests alone: a crash of the machine may lose the data folder."""
-_SETTINGS = {
-    "listen_addresses": LOOPBACK,
-    "unix_socket_directories": "",  # a socket's path has room for 107 bytes: less than some folders are deep
+SETTINGS = {
     "max_connections": "300",
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_statement": "none",
+}
+_PRIVATE = {
+    "listen_addresses": LOOPBACK,
+    "unix_socket_directories": "",  # a socket's path has room for 107 bytes: less than some folders are deep
 }
 
 
@@ -74,7 +76,7 @@ def _initdb(folder: Path, binaries: Binaries, secrets: SecretStore, identity: Id
 
 def start(folder: Path, binaries: Binaries, identity: Identity, port: int, log: Path, *, durable: bool) -> Child:
     """Start the server; it is ready when `is_ready` says so."""
-    settings = _SETTINGS if durable else {**_SETTINGS, **_FAST}
+    settings = {**SETTINGS, **_PRIVATE, **({} if durable else FAST)}
     options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
     return spawn(
         "PostgreSQL",

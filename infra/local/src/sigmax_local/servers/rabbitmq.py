@@ -13,7 +13,13 @@ from sigmax_local.servers.binaries import Binaries
 
 _PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 _METHOD_FRAME = b"\x01"
-_ERLANG_ARGUMENTS = "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}"
+ERLANG_ARGUMENTS = "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none"
+"""Two schedulers that sleep when there is nothing to do."""
+SETTINGS = {
+    "disk_free_limit.absolute": "100MB",
+    # The log of all quorum queues is kept in memory up to this size: the default of 512 MB is for a server.
+    "raft.wal_max_size_bytes": "67108864",
+}
 
 
 def start_epmd(binaries: Binaries, port: int, log: Path) -> Child:
@@ -34,14 +40,12 @@ def start(folder: Path, binaries: Binaries, secrets: SecretStore, ports: tuple[i
 
 def _configuration(definitions: Path, port: int) -> str:
     settings = {
+        **SETTINGS,
         "listeners.tcp.1": f"{LOOPBACK}:{port}",
         "load_definitions": str(definitions),
-        "disk_free_limit.absolute": "100MB",
         "log.file.level": "warning",
         "log.file.rotation.size": "10485760",
         "log.file.rotation.count": "2",
-        # The log of all quorum queues is kept in memory up to this size: the default of 512 MB is for a server.
-        "raft.wal_max_size_bytes": "67108864",
     }
     return "".join(f"{name} = {value}\n" for name, value in settings.items())
 
@@ -63,7 +67,7 @@ def _environment(folder: Path, ports: tuple[int, int, int]) -> dict[str, str]:
         "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq"),
         "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "advanced"),
         "RABBITMQ_CONF_ENV_FILE": str(folder / "rabbitmq-env.conf"),
-        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": _ERLANG_ARGUMENTS,
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{ERLANG_ARGUMENTS} -kernel inet_dist_use_interface {{127,0,0,1}}",
         "ERL_EPMD_PORT": epmd,
         "ERL_EPMD_ADDRESS": LOOPBACK,
         "ERL_CRASH_DUMP_BYTES": "0",
