@@ -67,7 +67,7 @@ class ServiceSettings(BaseSettings):
         try:
             return cls(**overrides)
         except ValidationError as error:
-            problems = "\n".join(f"  {_name(part['loc'])}: {part['msg']}" for part in error.errors())
+            problems = "\n".join(f"  {_problem(part['loc'], part['msg'])}" for part in error.errors())
             secrets_dir = os.environ.get(_SECRETS_DIR, _SECRETS_DIR_DEFAULT)
             raise SettingsError(
                 f"{cls.service} cannot start; set these variables, or for passwords and keys the files of the same name"
@@ -89,5 +89,7 @@ class ServiceSettings(BaseSettings):
         return (init_settings, *files, env_settings)
 
 
-def _name(location: tuple[int | str, ...]) -> str:
-    return _PREFIX + "_".join(str(part) for part in location).upper()
+def _problem(location: tuple[int | str, ...], message: str) -> str:
+    words = message.removeprefix("Value error, ")
+    # What is wrong with several together has no location: its words name them.
+    return f"{_PREFIX}{'_'.join(map(str, location)).upper()}: {words}" if location else words
