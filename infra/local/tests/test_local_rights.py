@@ -116,9 +116,9 @@ def test_only_the_collector_may_write_market_data() -> None:
     assert writers == ["collector"]
 
 
-def test_everyone_may_send_heartbeats_and_only_named_services_read_them() -> None:
-    assert all(re.search(r"%R?W~ops\.heartbeats ", _acl_of(owner)) for owner in OWNERS)
-    readers = {owner for owner in OWNERS if "%RW~ops.heartbeats" in _acl_of(owner)}
+def test_everyone_may_add_heartbeats_and_only_named_services_read_them() -> None:
+    assert all(_acl_of(owner).endswith(" (%W~ops.heartbeats -@all +xadd)") for owner in OWNERS)
+    readers = {owner for owner in OWNERS if " %R~ops.heartbeats " in _acl_of(owner)}
     assert readers == {owner_of(service) for service in SERVICES if "ops.heartbeats" in REACH[service].reads}
 
 

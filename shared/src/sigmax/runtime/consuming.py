@@ -39,6 +39,21 @@ _rejected = Counter("sigmax_messages_rejected_total", "Messages sent to the dead
 _waited = Counter("sigmax_message_waits_total", "Times a handler waited for a passing fault to end", ["topic"])
 
 
+class ForgedMessageError(Exception):
+    """A message came under another topic than its own. It goes to the dead letters, and people are told."""
+
+
+def check_publisher(message: Message, exchange: str, routing_key: str) -> None:
+    """Raise `ForgedMessageError` when a message was published by another than its producer.
+
+    The broker lets a login publish its own topics alone, but RabbitMQ 3.10 does not look at the topics that the headers
+    CC and BCC add. What is delivered still carries the one it was let in under. Through the default exchange, named "",
+    nobody but the administrator publishes: a person who moves a dead letter back.
+    """
+    if exchange and routing_key != message.topic:
+        raise ForgedMessageError(f"{message.topic} came as {routing_key}")
+
+
 class Consumers:
     """The queues of one service and what handles them."""
 
@@ -76,6 +91,7 @@ class Consumers:
         started = time.perf_counter()
         try:
             message = kind.decode(received.body)
+            check_publisher(message, received.raw_message.exchange or "", received.raw_message.routing_key or "")
             with handling(message, received.headers):
                 await self._patiently(handler, message)
         except Exception as error:

@@ -63,17 +63,21 @@ class Reach:
     """Redis keys or patterns it may read and write."""
     has_database: bool = True
     reads_all_schemas: bool = False
+    makes_temporary_tables: bool = False
+    runs_scripts: bool = False
+    """Whether it runs Lua in Redis, on the keys it owns."""
     secrets: tuple[str, ...] = field(default=())
     """Secret files of its own, beside the passwords of the three servers."""
 
 
 REACH: dict[str, Reach] = {
-    "collector": Reach(publishes=(Alert,), owns=("md.*",)),
+    "collector": Reach(publishes=(Alert,), owns=("md.*",), makes_temporary_tables=True),
     "strategy-engine": Reach(
         consumes=(OrderDenied, OrderEvent, Fill, Command),
         publishes=(Signal, JudgementRequested, Alert),
         reads=("md.*",),
         owns=("lease.strategy_engine.*", "cursor.strategy_engine.*"),
+        runs_scripts=True,
     ),
     "llm-controller": Reach(
         consumes=(JudgementRequested,),
@@ -110,6 +114,7 @@ REACH: dict[str, Reach] = {
         reads=("md.*", "ops.heartbeats"),
         owns=("gateway.*",),
         reads_all_schemas=True,
+        runs_scripts=True,
         secrets=("jwt_key",),
     ),
     "scheduler": Reach(
