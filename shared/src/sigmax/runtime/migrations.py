@@ -1,5 +1,6 @@
 """Database migrations: one Alembic history per service, in its own schema, run by a role that no service has."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -7,6 +8,14 @@ from alembic import context
 from sqlalchemy.dialects import postgresql
 
 VERSION_TABLE = "alembic_version"
+
+_RIGHTS_OF_ALL = {
+    VERSION_TABLE: "SELECT",
+    "inbox": "SELECT, INSERT, DELETE",
+    # The relay's sweep locks rows, which takes the right to update a column of them, whichever.
+    "outbox": "SELECT, INSERT, UPDATE (created_at), DELETE",
+}
+"""What a service may do with the tables that all services have."""
 
 
 def run(schema: str) -> None:
@@ -21,6 +30,10 @@ def run(schema: str) -> None:
     context.configure(connection=connection, version_table=VERSION_TABLE, version_table_schema=schema)
     with context.begin_transaction():
         context.run_migrations()
+        for table, rights in _RIGHTS_OF_ALL.items():
+            if connection.scalar(sa.text("SELECT to_regclass(:table)"), {"table": f"{schema}.{table}"}):
+                connection.execute(sa.text(f"REVOKE ALL ON {table} FROM {schema}"))
+                connection.execute(sa.text(f"GRANT {rights} ON {table} TO {schema}"))
 
 
 def create_messaging_tables(op: Any) -> None:
@@ -42,3 +55,45 @@ def create_messaging_tables(op: Any) -> None:
             "received_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.text("now()"), index=True
         ),
     )
+
+
+def grant_no_more(op: Any, owner: str, rights: Mapping[str, str]) -> None:
+    """Leave a service exactly these rights on its tables and views: `{"accounts": "SELECT, UPDATE (sequence)"}`.
+
+    A new table comes with the right to select, insert, update, and delete. A view acts with the rights of its maker,
+    so that a right to change rows through it goes past what its tables refuse.
+    """
+    for table, verbs in rights.items():
+        op.execute(f"REVOKE ALL ON {table} FROM {owner}")
+        op.execute(f"GRANT {verbs} ON {table} TO {owner}")
+
+
+def make_append_only(op: Any, owner: str, *tables: str) -> None:
+    """Make tables history: rows are added and never changed or removed, not even by a superuser.
+
+    The trigger is silent under `session_replication_role = replica`, which only a superuser may set: for restoring.
+    """
+    op.execute(_REFUSE_CHANGE)
+    op.execute(f"REVOKE ALL ON FUNCTION refuse_change() FROM PUBLIC, {owner}")
+    for table in tables:
+        grant_no_more(op, owner, {table: "SELECT, INSERT"})
+        op.execute(
+            f"CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}"
+            " FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
+        )
+
+
+def make_changeable(op: Any, *tables: str) -> None:
+    """Undo `make_append_only`; the service's own rights stay as they are."""
+    for table in tables:
+        op.execute(f"DROP TRIGGER append_only ON {table}")
+    op.execute("DROP FUNCTION refuse_change()")
+
+
+_REFUSE_CHANGE = """
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    RAISE EXCEPTION '%.% is history: its rows are never changed or removed', TG_TABLE_SCHEMA, TG_TABLE_NAME
+        USING ERRCODE = 'insufficient_privilege';
+END $$
+"""
