@@ -116,6 +116,18 @@ async def test_the_catalog_knows_no_right_that_is_not_written_down(connect: Any)
         assert table.startswith(f"{role}.") or role in READERS
 
 
+@pytest.mark.parametrize("owner", OWNERS)
+async def test_a_new_table_is_its_services_own_and_others_at_most_read_it(owner: str, connect: Any) -> None:
+    migrator = await connect(MIGRATOR)
+    async with migrator.transaction():
+        await migrator.execute(f"CREATE TABLE {owner}.made (id bigserial)")
+        rights = await read_rights(migrator)
+        verbs = {role: verbs for (role, table), verbs in rights.items() if table == f"{owner}.made"}
+        await migrator.execute(f"DROP TABLE {owner}.made")
+
+    assert verbs == {**dict.fromkeys(READERS, "SELECT"), owner: "SELECT, INSERT, UPDATE, DELETE"}
+
+
 @pytest.mark.parametrize("table", HISTORY)
 async def test_history_is_changed_by_nobody(table: str, connect: Any) -> None:
     owner = table.split(".", maxsplit=1)[0]
