@@ -71,6 +71,8 @@ class Consumers:
         The handler must be one transaction that enters the message in the inbox: it may be called again.
         """
         queue = queue_of(self._service, message)
+        for count in (_rejected, _waited):
+            count.labels(message.TOPIC)  # begins with 0, so that the first one is a rise
         subscriber = self._broker.subscriber(
             work_queue(self._service, message),
             TRADING,

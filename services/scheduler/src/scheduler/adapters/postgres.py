@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from scheduler.adapters.memory import memory_from_json, memory_to_json
 from scheduler.adapters.metrics import PROBLEMS_OPEN, RUNS_FINISHED, SLOT_DELAY_S, SLOTS_TAKEN
 from scheduler.adapters.tables import health_memory, job_runs, jobs
-from scheduler.domain.health import Memory
+from scheduler.domain.health import CODES, Memory
 from scheduler.domain.timetable import Job, Refusal, Slot
 from sigmax.runtime.database import Database, Unit
 from sigmax.runtime.ledgers import Ledger, opener
@@ -117,7 +117,8 @@ class PostgresTimetable(Ledger):
             .values(slot=_THE_ONE_ROW, **values)
             .on_conflict_do_update(index_elements=[health_memory.c.slot], set_=values)
         )
-        PROBLEMS_OPEN.clear()
+        for code in CODES:
+            PROBLEMS_OPEN.labels(code).set(0)
         for known in memory.open:
             PROBLEMS_OPEN.labels(known.problem.code).inc()
 

@@ -18,6 +18,7 @@ UNREADY_BEATS = 3
 GROWING_CHECKS = 3
 """Growing this many checks in a row is a trend and no burst."""
 WATCHER = "scheduler"
+CODES = ("heartbeat_missing", "service_not_ready", "queue_growing", "dead_letters", "heartbeats_unreadable")
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,8 @@ _strategies = Gauge("sigmax_strategy_engine_strategies", "Strategies by status",
 _versions = Gauge(
     "sigmax_strategy_engine_strategy_version", "The version this replica knows of each strategy", ["strategy_id"]
 )
+for _reason in ("order_on_its_way", "expired", "void"):
+    _dropped.labels(_reason)
 
 
 class Peak:
