@@ -219,6 +219,27 @@ def _redis_password(password: str) -> str:
     return "#" + hashlib.sha256(password.encode()).hexdigest()
 
 
+_TIMESCALEDB = f"""
+DO $$
+DECLARE
+    home regnamespace;
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb') THEN
+        IF NOT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb') OR NOT EXISTS (
+            SELECT FROM pg_settings WHERE name = 'shared_preload_libraries' AND setting ~ '\\mtimescaledb\\M'
+        ) THEN
+            RETURN;
+        END IF;
+        CREATE SCHEMA timescaledb;
+        CREATE EXTENSION timescaledb WITH SCHEMA timescaledb;
+    END IF;
+    SELECT extnamespace::regnamespace INTO home FROM pg_extension WHERE extname = 'timescaledb';
+    EXECUTE format('GRANT USAGE ON SCHEMA %s TO {MIGRATOR}', home);
+END $$;
+"""  # noqa: S608 - a name of ours
+"""Only a superuser may; the migrator alone may call what it brings. A server without it goes without."""
+
+
 def postgres_roles_sql(passwords: Mapping[str, str], database: str = DATABASE) -> str:
     """Give the SQL that a superuser runs in `database` before the migrations, at every start.
 
@@ -235,6 +256,7 @@ def postgres_roles_sql(passwords: Mapping[str, str], database: str = DATABASE) -
         *(f"REVOKE EXECUTE ON FUNCTION pg_catalog.{function} FROM PUBLIC;" for function in _LARGE_OBJECTS),
         "REVOKE ALL ON SCHEMA public FROM PUBLIC;",
         f"ALTER DEFAULT PRIVILEGES FOR ROLE {MIGRATOR} REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;",
+        _TIMESCALEDB,
     ]
     reaches = {owner_of(service): REACH[service] for service in SERVICES if REACH[service].has_database}
     owners = list(reaches)

@@ -5,6 +5,7 @@ They are made by testcontainers from the official images. Where an image is not 
 """
 
 import json
+import logging
 import shutil
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -136,6 +137,8 @@ def _make_containers(engine: Any, secrets: SecretStore, labels: Mapping[str, str
     testcontainers_config.tc_host_override = LOOPBACK
     testcontainers_config.sleep_time = _POLL_S
     testcontainers_config.max_tries = int(_READY_TIMEOUT_S / _POLL_S)
+    # With it RabbitMQ is asked whether it is ready; each no would be a dozen errors in the log of a test that fails.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
     # Not before: one of them remembers the settings that it was imported under.
     from testcontainers.community.postgres import PostgresContainer
     from testcontainers.community.rabbitmq import RabbitMqContainer
