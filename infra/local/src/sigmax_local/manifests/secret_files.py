@@ -1,0 +1,78 @@
+"""The secrets of an overlay, as files beside the kustomization that lists them."""
+
+import json
+from pathlib import Path
+
+from sigmax.runtime.rights import ADMIN, rabbitmq_definitions, redis_acl
+from sigmax.schemas.topology import REACH
+from sigmax_local.manifests.rendering import listed_secrets
+from sigmax_local.secret_store import SecretStore
+
+_SERVERS = "servers"
+_ACL = f"{_SERVERS}/redis_users.acl"
+_DEFINITIONS = f"{_SERVERS}/rabbitmq_definitions.json"
+_OF_VENUES = frozenset(REACH["paper-venue"].secrets)
+_ADMINS = frozenset({"postgres_superuser", "rabbitmq_admin", "redis_admin"})
+_SHARED = frozenset(name for reach in REACH.values() for name in reach.secrets)
+"""A secret of that name is the same for everyone who holds it."""
+
+
+class SecretsMissingError(Exception):
+    """There are secrets that only people have. The text says which, and where they go."""
+
+
+def write_secret_files(folder: Path) -> None:
+    """Make what `folder/kustomization.yaml` lists and does not exist; what exists is kept.
+
+    Nobody but people can know the key of a real venue, or the administrators of servers that the overlay does not run:
+    `SecretsMissingError` names them when all others are made. Raises `OSError` when a file cannot be read or written.
+    """
+    listed = listed_secrets(folder / "kustomization.yaml")
+    store = SecretStore(folder)
+    missing = [name for name in listed if not _make(store, name, listed)]
+    if missing:
+        files = "\n".join(f"  {folder / name}" for name in missing)
+        raise SecretsMissingError(f"Write these files, which only you can, and call this again:\n{files}")
+    for name, text in ((_ACL, _acl), (_DEFINITIONS, _definitions)):
+        if name in listed:
+            store.put(_SERVERS, Path(name).name, text(store))
+
+
+def _make(store: SecretStore, listed_name: str, listed: list[str]) -> bool:
+    """Make a secret unless it is there; say whether it is then."""
+    owner, name = listed_name.split("/")
+    if listed_name in (_ACL, _DEFINITIONS) or store.has(owner, name):
+        return True
+    if _is_given(owner, name, listed):
+        return False
+    holders = [other.split("/")[0] for other in listed if other.endswith(f"/{name}")] if name in _SHARED else []
+    holder = next((holder for holder in holders if store.has(holder, name)), None)
+    if holder is None:
+        store.get(owner, name)
+    else:
+        store.put(owner, name, store.get(holder, name))
+    return True
+
+
+def _is_given(owner: str, name: str, listed: list[str]) -> bool:
+    """Say whether the secret belongs to something that the overlay does not run: a real venue, servers elsewhere."""
+    if name in _OF_VENUES:
+        return f"paper_venue/{name}" not in listed
+    return owner == _SERVERS and name in _ADMINS and _DEFINITIONS not in listed
+
+
+def _acl(store: SecretStore) -> str:
+    """Give the users that Redis starts with: its administrator. The job `topology` makes the others."""
+    lines = redis_acl(store.redis_passwords()).splitlines()
+    return "".join(f"{line}\n" for line in lines if line.split()[1] in ("default", ADMIN))
+
+
+def _definitions(store: SecretStore) -> str:
+    """Give what RabbitMQ starts with: its administrator. The job `topology` makes the rest."""
+    whole = rabbitmq_definitions(store.rabbitmq_passwords())
+    mine = {
+        "vhosts": whole["vhosts"],
+        "users": [user for user in whole["users"] if user["name"] == ADMIN],
+        "permissions": [one for one in whole["permissions"] if one["user"] == ADMIN],
+    }
+    return json.dumps(mine, indent=1)
