@@ -31,6 +31,7 @@ P50_BUDGET = 3.0
 P99_BUDGET = 6.0
 TICKS_BUDGET = 20_000
 ORDERS_BUDGET = 100
+TRACE_RATIOS = (0.01, 1.0)
 
 
 @app.command()
@@ -40,7 +41,7 @@ def bench(
     ticks: Annotated[int, typer.Option(help="How many ticks to push through.", min=5000)] = 1_000_000,
     orders: Annotated[int, typer.Option(help="How many orders to send at once.", min=10)] = 2000,
 ) -> None:
-    """Measure tick-to-order beside the bare floor of the same hops, ticks/s, orders/s, and memory.
+    """Measure tick-to-order beside the bare floor of the same hops, the cost of tracing, ticks/s, orders/s, and memory.
 
     The servers are private ones with durable settings; ratios taken in one run hold on any machine.
     """
@@ -60,6 +61,13 @@ def bench(
         bare = floor.measure(addresses.admin_urls, count=300, per_second=10)
         progress.update(task, completed=1)
         latencies, memory = step("tick to order", lambda: measures.tick_to_order(addresses, folder, seconds))
+        traced = {
+            ratio: step(
+                f"tick to order, {ratio:.0%} traced",
+                lambda ratio=ratio: measures.tick_to_order(addresses, folder, seconds, ratio),  # type: ignore[misc]
+            )[0]
+            for ratio in TRACE_RATIOS
+        }
         rate, arrived = step("ticks per second", lambda: measures.ticks_per_second(addresses, folder, ticks))
         order_rate = step("orders per second", lambda: measures.orders_per_second(addresses, folder, orders))
     report = {
@@ -67,8 +75,9 @@ def bench(
         "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.system()},
         "floor_ms": _quantiles(bare),
         "tick_to_order_ms": _quantiles(latencies),
-        "tick_to_order_over_floor": {
-            name: round(_quantiles(latencies)[name] / _quantiles(bare)[name], 2) for name in ("p50", "p99")
+        "tick_to_order_over_floor": _over(_quantiles(latencies), _quantiles(bare)),
+        "tick_to_order_traced_over_untraced": {
+            str(ratio): _over(_quantiles(times), _quantiles(latencies)) for ratio, times in traced.items()
         },
         "ticks_per_second": round(rate),
         "ticks_arrived": round(arrived, 6),
@@ -113,11 +122,18 @@ def _quantiles(seconds: list[float]) -> dict[str, float]:
     }
 
 
+def _over(measured: dict[str, float], base: dict[str, float]) -> dict[str, float]:
+    return {name: round(measured[name] / base[name], 2) for name in ("p50", "p99")}
+
+
 def _table(report: dict[str, Any]) -> Table:
     table = Table("measure", "figure", "budget", title="Sigma-X bench")
     ratio, slow, bare = report["tick_to_order_over_floor"], report["tick_to_order_ms"], report["floor_ms"]
     table.add_row("tick to order, p50", f"{slow['p50']} ms = {ratio['p50']} x {bare['p50']} ms", f"<= {P50_BUDGET} x")
     table.add_row("tick to order, p99", f"{slow['p99']} ms = {ratio['p99']} x {bare['p99']} ms", f"<= {P99_BUDGET} x")
+    for share, cost in report["tick_to_order_traced_over_untraced"].items():
+        name = f"tracing, {float(share):.0%} of chains"
+        table.add_row(name, f"p50 {cost['p50']} x, p99 {cost['p99']} x of none", "")
     table.add_row("ticks/s, 1,000 instruments", f"{report['ticks_per_second']:,}", f">= {TICKS_BUDGET:,}")
     table.add_row("ticks that arrived", f"{report['ticks_arrived']:.4%}", "100 %")
     table.add_row("orders/s, one order-worker", f"{report['orders_per_second']}", f">= {ORDERS_BUDGET}")

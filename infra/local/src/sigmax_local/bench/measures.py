@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -12,9 +13,10 @@ import asyncpg
 from sigmax.domain.approval import client_order_id, sign
 from sigmax.schemas.orders import OrderApproved
 from sigmax.schemas.signals import Signal
-from sigmax.schemas.topology import EXCHANGE
+from sigmax.schemas.topology import EXCHANGE, SERVICES
 from sigmax_local.bench.recordings import swings
 from sigmax_local.servers import Addresses
+from sigmax_local.testkit.otlp import collecting
 from sigmax_local.testkit.platform import Platform, running_platform
 
 TICKS_PER_S = 100
@@ -50,12 +52,26 @@ _FILLED = """
 """
 
 
-async def tick_to_order(addresses: Addresses, folder: Path, seconds: int) -> tuple[list[float], dict[str, float]]:
-    """Run the stack at 100 ticks/s; give each order's seconds from its tick to its request, and memory by service."""
+async def tick_to_order(
+    addresses: Addresses, folder: Path, seconds: int, trace_ratio: float = 0
+) -> tuple[list[float], dict[str, float]]:
+    """Run the stack at 100 ticks/s; give each order's seconds from its tick to its request, and memory by service.
+
+    With a `trace_ratio`, that part of all chains is recorded and sent to a collector beside the stack.
+    """
     file = folder / "swings.parquet"
     swings(file, instruments=4, ticks_per_s=TICKS_PER_S, seconds=seconds + _WARM_UP_S, period_s=4)
-    engine = {"seed_timeframe_s": "1", "seed_params": _EMA}
-    async with running_platform(addresses, file, settings={"strategy-engine": engine}) as stack:
+    with collecting() as collector:
+        tracing = {"otlp_endpoint": collector.url, "trace_ratio": str(trace_ratio)} if trace_ratio else {}
+        settings = {name: dict(tracing) for name in SERVICES}
+        settings["strategy-engine"] |= {"seed_timeframe_s": "1", "seed_params": _EMA}
+        return await _latencies(addresses, file, seconds, settings)
+
+
+async def _latencies(
+    addresses: Addresses, file: Path, seconds: int, settings: Mapping[str, Mapping[str, str]]
+) -> tuple[list[float], dict[str, float]]:
+    async with running_platform(addresses, file, settings=settings) as stack:
         await asyncio.sleep(seconds + _WARM_UP_S + _STEADY_S)
         rows = await stack.rows(_LATENCIES, _WARM_UP_S)
         return [row["seconds"] for row in rows], stack.rss_mb()
