@@ -10,7 +10,6 @@ import pytest
 
 from sigmax_local import feed as feeds
 from sigmax_local.feed import Feed, FeedError, file_feed, sample_feed, timeframe_for
-from sigmax_local.figures import Holding, equity_of, rate_of
 from sigmax_local.view import plain
 
 TRADES = "ts,symbol,price,qty,side\n1700000000000000000,BTC/USDT,100.5,1,buy\n1700000090000000000,BTC/USDT,101,2,sell\n"
@@ -103,18 +102,6 @@ def test_capital_and_limits_fit_the_currency() -> None:
 @pytest.mark.parametrize(("speed", "seconds"), [(0.1, 1), (1, 1), (20, 3), (120, 20), (10_000, 60)])
 def test_a_demo_sees_a_few_bars_a_second_in_timeframes_that_can_be_built(speed: float, seconds: int) -> None:
     assert timeframe_for(speed) == seconds
-
-
-def test_equity_is_unknown_while_something_held_has_no_price() -> None:
-    held = Holding("BTC/USDT@x", Decimal(2), Decimal(90), Decimal(0), Decimal(100))
-    assert equity_of("USDT", {"USDT": Decimal(50), "BTC": Decimal(2)}, (held,)) == 250
-    unpriced = Holding("ETH/USDT@x", Decimal(1), Decimal(1), Decimal(0), None)
-    assert equity_of("USDT", {"USDT": Decimal(50)}, (held, unpriced)) is None
-
-
-def test_a_rate_needs_two_looks() -> None:
-    assert rate_of([(1.0, 10.0)]) == 0
-    assert rate_of([(1.0, 10.0), (2.0, 30.0), (3.0, 50.0)]) == 20
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """One stack per clone, found again by whoever asks."""
 
+import json
 import os
 from pathlib import Path
 
@@ -7,11 +8,11 @@ import pytest
 
 from sigmax_local.demo import why_no_fill
 from sigmax_local.environment import adopt_secrets, make_secrets, service_environment
-from sigmax_local.feed import Feed
 from sigmax_local.figures import Figures
+from sigmax_local.runs import Part, StackError
 from sigmax_local.secret_store import SecretStore
 from sigmax_local.servers import Addresses, Ports
-from sigmax_local.stack import Home, Stack, StackRunningError
+from sigmax_local.stack import FoundProcesses, Home, StackRunningError, log_lines
 
 
 def test_a_clone_runs_one_stack(tmp_path: Path) -> None:
@@ -79,12 +80,48 @@ def test_a_service_gets_its_own_secrets_and_nothing_the_shell_happens_to_hold(
 @pytest.mark.parametrize(
     ("figures", "said"),
     [
-        (Figures(), "no tick"),
+        (Figures(), "no tick arrived from a recording"),
         (Figures(ticks=5), "no reason to trade"),
         (Figures(ticks=5, signals=2, denied=2, denials={"price_stale": 2}), "2 x price_stale"),
         (Figures(ticks=5, signals=2, approved=1, orders={"expired": 1}), "1 expired"),
     ],
 )
-def test_a_run_without_a_fill_says_where_the_path_ended(tmp_path: Path, figures: Figures, said: str) -> None:
-    stack = Stack(Home(tmp_path), Feed("x", "a recording", "USD", {}, timeframe_s=1))
-    assert said in why_no_fill(figures, stack)
+def test_a_run_without_a_fill_says_where_the_path_ended(figures: Figures, said: str) -> None:
+    assert said in why_no_fill(figures, "a recording")
+
+
+def test_a_running_stack_is_found_with_its_parts(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    assert FoundProcesses.find(home) is None
+    home.take()
+    services = {
+        "risk-gate": {"pid": 7, "health": "ready", "restarts": 1, "problems": []},
+        "collector": {"pid": None, "health": "down", "restarts": 0, "problems": ["ended with code 1"]},
+    }
+    state = {"pid": 1, "ready": False, "folder": str(tmp_path / "x"), "feed": "a recording", "services": services}
+    home.state_file.write_text(json.dumps({**state, "gateway_url": "http://here"}), encoding="utf-8")
+    found = FoundProcesses.find(Home(tmp_path))
+    assert found is not None
+    assert list(found.parts) == [
+        Part("risk-gate", "ready", 1, "7"),
+        Part("collector", "down", problems=("ended with code 1",)),
+    ]
+    assert (found.prices, found.gateway_url, found.is_ready) == ("a recording", "http://here", False)
+    assert found.secrets == tmp_path / "x" / "secrets"
+    home.release()
+
+
+def test_a_stack_that_is_just_starting_is_found_without_parts(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.take()
+    found = FoundProcesses.find(Home(tmp_path))
+    assert found is not None
+    assert (list(found.parts), found.gateway_url, found.is_ready) == ([], "", False)
+    home.release()
+
+
+def test_a_log_that_is_not_there_names_those_that_are(tmp_path: Path) -> None:
+    (tmp_path / "risk-gate.log").write_text("1\n2\n3\n", encoding="utf-8")
+    assert list(log_lines(tmp_path, "risk-gate", 2, follow=False)) == ["2", "3"]
+    with pytest.raises(StackError, match="risk-gate"):
+        log_lines(tmp_path, "riskgate", 2, follow=False)

@@ -1,41 +1,48 @@
-"""Ask the gateway on behalf of a person."""
+"""Who signs in to a stack, and with which password."""
 
-from typing import Any
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
 
-import httpx2
+from sigmax_local.gateway import Gateway, WrongPasswordError
 
-_TIMEOUT_S = 10.0
+ADMIN = "admin"
+Ask = Callable[[str], str]
+"""Asks a person for the password of a login."""
 
-
-class GatewayError(RuntimeError):
-    """The gateway said no, or nothing. The text says why."""
-
-
-def fetch_token(url: str, login: str, password: str) -> str:
-    """Sign in and give an access token. Raises `GatewayError`."""
-    session = _post(url, "/auth/login", {"login": login, "password": password})
-    return str(session["access_token"])
-
-
-def add_user(url: str, token: str, login: str, role: str, accounts: list[str]) -> str:
-    """Add a user and give the password that was made. Raises `GatewayError`."""
-    return str(_post(url, "/users", {"login": login, "role": role, "accounts": accounts}, token)["password"])
+_REFUSED_FOR_S = 900.0
+"""The gateway shuts a login after five failures in this time: a password that was refused waits for so long."""
 
 
-def _post(url: str, path: str, body: dict[str, Any], token: str | None = None) -> dict[str, Any]:
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    try:
-        with httpx2.Client(trust_env=False, timeout=_TIMEOUT_S) as client:
-            answer = client.post(f"{url}/api/v1{path}", json=body, headers=headers)
-    except httpx2.HTTPError as error:
-        raise GatewayError(f"The gateway at {url} does not answer: {error}") from None
-    if answer.is_success:
-        content: dict[str, Any] = answer.json()
-        return content
-    try:
-        problem = answer.json()
-    except ValueError:
-        raise GatewayError(f"The gateway answered {answer.status_code}.") from None
-    said = [problem.get("detail") or problem.get("title") or f"The gateway answered {answer.status_code}."]
-    said += [f"  {error}" for error in problem.get("errors", [])]
-    raise GatewayError("\n".join(said))
+def first_password_file(secrets: Path) -> Path:
+    """Give the file with the password that `admin` got at the first start."""
+    return secrets / "api_gateway" / "first_admin_password"
+
+
+async def sign_in(gateway: Gateway, secrets: Path, login: str = ADMIN, ask: Ask | None = None) -> None:
+    """Sign in with `SIGMAX_PASSWORD`, else as `admin` with the first password, else with what a person types.
+
+    Raises `GatewayError`; where nobody can be asked, with what to do.
+    """
+    if given := os.environ.get("SIGMAX_PASSWORD"):
+        await gateway.sign_in(login, given)
+        return
+    first, refused = first_password_file(secrets), secrets.parent / "first-password-refused"
+    if login == ADMIN and first.exists() and not _is_recent(refused):
+        try:
+            await gateway.sign_in(login, first.read_text(encoding="utf-8").strip())
+        except WrongPasswordError:
+            refused.touch()
+        else:
+            return
+    if ask is None:
+        raise WrongPasswordError(
+            f"The password of {login} is not the first one any more: say it in the variable SIGMAX_PASSWORD."
+        )
+    await gateway.sign_in(login, await asyncio.to_thread(ask, login))
+
+
+def _is_recent(mark: Path) -> bool:
+    return mark.exists() and time.time() - mark.stat().st_mtime < _REFUSED_FOR_S

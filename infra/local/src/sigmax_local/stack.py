@@ -1,10 +1,12 @@
-"""The whole platform on this machine: three private servers, nine services, one folder of data."""
+"""The whole platform as processes of this machine: three private servers, nine services, one folder of data."""
 
 import asyncio
 import json
 import os
+import signal
 import sys
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,9 +16,11 @@ from sigmax_local import locks
 from sigmax_local.environment import adopt_secrets, make_secrets, service_environment
 from sigmax_local.feed import Feed
 from sigmax_local.ports import LOOPBACK, free_ports, prefer
-from sigmax_local.servers import Addresses, Servers
+from sigmax_local.processes import is_alive, tail
+from sigmax_local.runs import Kind, Part, StackError
+from sigmax_local.servers import Addresses, Servers, ServersError
 from sigmax_local.servers.trio import in_own_loop
-from sigmax_local.supervisor import Program, Supervisor
+from sigmax_local.supervisor import GaveUpError, Program, Supervisor
 
 GATEWAY_PORT = 8080
 STOP_ORDER = (
@@ -31,9 +35,12 @@ STOP_ORDER = (
 """Along the path: who still works on what came before finds the next one running."""
 _PASSED_ON = ("SIGMAX_MODEL_", "SIGMAX_OTLP_ENDPOINT", "SIGMAX_LOG_LEVEL", "SIGMAX_TRACE_RATIO")
 """What people may set in their shell for all services; everything else follows from the stack."""
+_READY_TIMEOUT_S = 120.0
+_DOWN_TIMEOUT_S = 120.0
+_POLL_S = 0.2
 
 
-class StackRunningError(RuntimeError):
+class StackRunningError(StackError):
     """A stack of this clone runs already."""
 
 
@@ -83,8 +90,102 @@ class Home:
         return state
 
 
-class Stack:
-    """One run of the platform. Call from the main thread."""
+class FoundProcesses:
+    """The stack that another process of this clone runs, as its state file tells."""
+
+    kind = Kind.PROCESSES
+
+    def __init__(self, home: Home, state: Mapping[str, Any]) -> None:
+        self._home = home
+        self._state = state
+
+    @classmethod
+    def find(cls, home: Home) -> "FoundProcesses | None":
+        """Give the running stack of a clone; None when none runs."""
+        state = home.state()
+        return None if state is None else cls(home, state)
+
+    @property
+    def prices(self) -> str:
+        """Name where prices come from."""
+        return str(self._state.get("feed", "just starting"))
+
+    @property
+    def gateway_url(self) -> str:
+        """Give the address for people; empty while it is just starting."""
+        return str(self._state.get("gateway_url", ""))
+
+    @property
+    def secrets(self) -> Path:
+        """Give the folder that holds `<owner>/<secret>`."""
+        return Path(self._state.get("folder", self._home.folder)) / "secrets"
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        """Give how each service fares."""
+        return [
+            Part(name, one["health"], one["restarts"], str(one["pid"] or ""), tuple(one["problems"]))
+            for name, one in self._state["services"].items()
+        ]
+
+    @property
+    def is_ready(self) -> bool:
+        """Say whether everything is ready."""
+        return bool(self._state["ready"])
+
+    def log_lines(self, service: str, lines: int, *, follow: bool) -> Iterator[str]:
+        """Give the last lines that a service wrote. Raises `StackError`."""
+        folder = self._home.folder if "folder" not in self._state else Path(self._state["folder"])
+        return log_lines(folder / "logs", service, lines, follow=follow)
+
+    def take_down(self) -> None:
+        """Have the stack's process stop everything. Raises `StackError`."""
+        pid = self._state["pid"]
+        if not pid:
+            raise StackError("It is just starting: try again in a moment.")
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + _DOWN_TIMEOUT_S
+        while self._home.is_taken() or is_alive(pid):
+            if time.monotonic() > deadline:
+                raise StackError(f"Process {pid} has not ended.")
+            time.sleep(_POLL_S)
+
+
+def log_lines(folder: Path, service: str, lines: int, *, follow: bool) -> Iterator[str]:
+    """Give the last lines of a service's log, and with `follow` all that come. Raises `StackError`."""
+    log = folder / f"{service}.log"
+    if not log.exists():
+        names = ", ".join(sorted(path.stem for path in folder.glob("*.log")))
+        raise StackError(f"There is no log of {service}. There are: {names or 'none yet'}")
+    return _lines_of(log, lines, follow=follow)
+
+
+def _lines_of(log: Path, lines: int, *, follow: bool) -> Iterator[str]:
+    position = log.stat().st_size
+    yield from tail(log, lines).splitlines()
+    while follow:
+        size = log.stat().st_size
+        if size < position:  # rotated
+            position = 0
+        with log.open("rb") as file:
+            file.seek(position)
+            text = file.read()
+        whole = text[: text.rfind(b"\n") + 1]
+        position += len(whole)
+        yield from whole.decode("utf-8", "replace").splitlines()
+        time.sleep(_POLL_S)
+
+
+def newest_logs(home: Home) -> Path | None:
+    """Give the logs of the run that wrote last; None where nothing has run."""
+    folders = sorted(home.folder.glob("*/logs"), key=lambda folder: folder.stat().st_mtime)
+    return folders[-1] if folders else None
+
+
+class ProcessRun:
+    """One run of the platform as processes of this one. Call from the main thread."""
+
+    kind = Kind.PROCESSES
 
     def __init__(self, home: Home, feed: Feed) -> None:
         self.home = home
@@ -95,6 +196,8 @@ class Stack:
         self.ports: dict[str, int] = {}
         self.supervisor: Supervisor
         self._told_at = 0.0
+        self._started_at = time.monotonic()
+        self._was_ready = False
 
     @property
     def addresses(self) -> Addresses:
@@ -107,9 +210,42 @@ class Stack:
         return f"http://{LOOPBACK}:{self.ports['api-gateway']}"
 
     @property
-    def admin_password(self) -> str:
-        """Give the password that `admin` got at the first start."""
-        return self.addresses.secrets.get("api_gateway", "first_admin_password")
+    def prices(self) -> str:
+        """Name where prices come from."""
+        return self.feed.title
+
+    @property
+    def secrets(self) -> Path:
+        """Give the folder that holds `<owner>/<secret>`."""
+        return self.addresses.secrets.folder
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        """Give how each service fares."""
+        return [
+            Part(one.program.name, one.health, one.restarts, str(one.pid or ""), tuple(one.problems))
+            for one in self.supervisor.watched
+        ]
+
+    @property
+    def is_ready(self) -> bool:
+        """Say whether every service is ready now."""
+        return self.supervisor.are_all_ready
+
+    async def keep_up(self) -> None:
+        """Run the services and watch them until cancelled. Raises `StackError`."""
+        try:
+            await self.supervisor.run(self._on_turn)
+        except (GaveUpError, ServersError) as error:
+            raise StackError(str(error)) from None
+
+    async def stop_prices(self) -> None:
+        """Stop the collector, so that what is under way comes to its end."""
+        await self.supervisor.retire("collector")
+
+    async def stop(self) -> None:
+        """Stop the services along the path."""
+        await self.supervisor.stop(STOP_ORDER)
 
     def start_servers(self) -> None:
         """Start the servers, make secrets, and migrate. Raises what `Servers.start` raises."""
@@ -124,6 +260,7 @@ class Stack:
 
     def prepare_services(self) -> None:
         """Choose ports and make the supervisor; nothing is started yet."""
+        self._started_at = time.monotonic()
         others = [service for service in SERVICES if service != "api-gateway"]
         self.ports = {"api-gateway": prefer(GATEWAY_PORT), **dict(zip(others, free_ports(len(others)), strict=True))}
         # The feed comes last: nobody misses a tick, and a replay begins when somebody trades on it.
@@ -155,12 +292,24 @@ class Stack:
             return {"replay_run": f"{time.time_ns()}"}
         return {}
 
-    def on_turn(self) -> None:
+    def _on_turn(self) -> None:
         """Look after the servers and tell how all fare. Raises `ServersError` when a server has ended."""
         self.servers.check()
+        self._check_start()
         if time.monotonic() > self._told_at + 1:
             self._told_at = time.monotonic()
             self.tell()
+
+    def _check_start(self) -> None:
+        self._was_ready |= self.is_ready
+        if self._was_ready or time.monotonic() - self._started_at < _READY_TIMEOUT_S:
+            return
+        said = "\n".join(
+            f"{one.program.name}: {'; '.join(one.problems)}\n{tail(one.program.log, 5)}"
+            for one in self.supervisor.watched
+            if not one.is_ready
+        )
+        raise StackError(f"Not ready after {_READY_TIMEOUT_S:.0f} s:\n{said}")
 
     def tell(self) -> None:
         """Write the state file; a reader sees a whole file or the one before."""

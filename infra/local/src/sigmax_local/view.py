@@ -10,11 +10,12 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from sigmax_local.checks import Finding
-from sigmax_local.figures import Figures
-from sigmax_local.supervisor import Watched
+from sigmax_local.figures import Account, Figures, Finding
+from sigmax_local.runs import Kind, Part, Stack
 
 _DENIALS_SHOWN = 5
+PLACES = {Kind.PROCESSES: "pid", Kind.CONTAINERS: "container"}
+"""What tells one part from another on the machine."""
 _COLORS = {"ready": "green", "starting": "yellow", "not ready": "yellow", "down": "red", "stopped": "dim"}
 
 
@@ -22,28 +23,28 @@ _COLORS = {"ready": "green", "starting": "yellow", "not ready": "yellow", "down"
 class Signs:
     """What stands above the figures: where prices come from, where to look, how to sign in."""
 
-    feed: str
+    prices: str
     gateway_url: str
     login: str
 
 
-def page(signs: Signs, watched: Sequence[Watched], figures: Figures, clock: str) -> RenderableType:
+def page(signs: Signs, kind: Kind, parts: Sequence[Part], figures: Figures, clock: str) -> RenderableType:
     """Lay out the live view."""
-    head = Text.assemble(("Sigma-X", "bold"), f"  {signs.feed}  ", (clock, "dim"), "\nDashboard  ")
+    head = Text.assemble(("Sigma-X", "bold"), f"  {signs.prices}  ", (clock, "dim"), "\nDashboard  ")
     head.append_text(Text.assemble((signs.gateway_url, "bold cyan"), f"   {signs.login}"))
-    bodies = [_services(watched), _path(figures), _books(figures)]
+    bodies = [_services(kind, parts), _path(figures), _books(figures)]
     return Group(Panel(head, border_style="cyan"), Columns(bodies, padding=(0, 2)))
 
 
-def line(figures: Figures, watched: Sequence[Watched], elapsed_s: float) -> str:
+def line(figures: Figures, parts: Sequence[Part], elapsed_s: float) -> str:
     """Put the same on one line, for logs."""
-    unwell = [f"{one.program.name} {one.health}" for one in watched if one.health != "ready"]
+    unwell = [f"{part.name} {part.health}" for part in parts if not part.is_ready]
     orders = ", ".join(f"{count} {status}" for status, count in figures.orders.items()) or "none"
     return (
         f"{elapsed_s:5.0f} s  ticks/s {figures.ticks_per_s:,.0f}  signals {figures.signals}"
         f"  decisions {figures.decisions}  approved {figures.approved}  denied {figures.denied}"
         f"  orders: {orders}  fills {figures.fills}"
-        f"  equity {money(figures.equity)}  tick-to-order p50 {millis(figures.p50_ms)} p99 {millis(figures.p99_ms)}"
+        f"  equity {worth(figures.accounts)}  tick-to-order p50 {millis(figures.p50_ms)} p99 {millis(figures.p99_ms)}"
         + (f"  [{'; '.join(unwell)}]" if unwell else "")
     )
 
@@ -53,7 +54,18 @@ def money(amount: Decimal | None) -> str:
     return "-" if amount is None else f"{amount:,.2f}"
 
 
-def millis(value: float | None) -> str:
+def worth(accounts: Sequence[Account]) -> str:
+    """Show what each account is worth, by name where there are several."""
+    shown = [
+        f"{account.account_id} {money(account.equity)} {account.currency}"
+        if len(accounts) > 1
+        else f"{money(account.equity)} {account.currency}"
+        for account in accounts
+    ]
+    return ", ".join(shown) or "-"
+
+
+def millis(value: Decimal | None) -> str:
     """Show milliseconds."""
     return "-" if value is None else f"{value:,.0f} ms"
 
@@ -64,14 +76,28 @@ def plain(number: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _services(watched: Sequence[Watched]) -> Table:
-    table = Table(title="Services", title_justify="left", box=None, padding=(0, 1))
-    for column in ("service", "health", "restarts", "pid"):
-        table.add_column(column, style="dim" if column == "pid" else "")
-    for one in watched:
-        health = Text(one.health, _COLORS[one.health])
-        table.add_row(one.program.name, health, str(one.restarts or ""), str(one.pid or ""))
+def status(stack: Stack) -> Table:
+    """Lay out how each part of a stack fares."""
+    table = Table(title=f"Sigma-X in {stack.kind}: {stack.prices}", title_justify="left")
+    for column in ("service", "health", "restarts", PLACES[stack.kind], "problems"):
+        table.add_column(column)
+    for part in stack.parts:
+        table.add_row(part.name, _health(part), str(part.restarts), part.place, "; ".join(part.problems))
     return table
+
+
+def _services(kind: Kind, parts: Sequence[Part]) -> Table:
+    table = Table(title="Services", title_justify="left", box=None, padding=(0, 1))
+    for column in ("service", "health", "restarts"):
+        table.add_column(column)
+    table.add_column(PLACES[kind], style="dim")
+    for part in parts:
+        table.add_row(part.name, _health(part), str(part.restarts or ""), part.place)
+    return table
+
+
+def _health(part: Part) -> Text:
+    return Text(part.health, _COLORS[part.health])
 
 
 def _path(figures: Figures) -> Table:
@@ -106,7 +132,7 @@ def _books(figures: Figures) -> RenderableType:
         table.add_row(one.instrument_id, plain(one.quantity), paid, last, money(one.realized_pnl))
     lines = [Text(f"{asset}  {plain(amount)}") for asset, amount in figures.balances.items()]
     denials = [Text(f"{count} x {code}", "dim") for code, count in list(figures.denials.items())[:_DENIALS_SHOWN]]
-    equity = Text.assemble("Equity  ", (money(figures.equity), "bold"))
+    equity = Text.assemble("Equity  ", (worth(figures.accounts), "bold"))
     return Group(table, Text(""), equity, *lines, *([Text("\nDenied", "bold"), *denials] if denials else []))
 
 
@@ -130,7 +156,7 @@ def summarize(
         **{f"  {code}": str(count) for code, count in list(figures.denials.items())[:_DENIALS_SHOWN]},
         **{f"orders {status}": str(count) for status, count in figures.orders.items()},
         "fills": str(figures.fills),
-        "equity": money(figures.equity),
+        "equity": worth(figures.accounts),
         "tick to order p50 / p99": f"{millis(figures.p50_ms)} / {millis(figures.p99_ms)}",
         "alerts": str(figures.alerts),
         "restarts": ", ".join(f"{name} {count}" for name, count in restarts.items() if count) or "none",
