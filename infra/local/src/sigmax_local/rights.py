@@ -126,7 +126,11 @@ def _messages(service: str) -> str:
 
 
 def _besides(reach: Reach) -> list[str]:
-    grants = {"Lua on its keys": reach.runs_scripts, "temporary tables": reach.makes_temporary_tables}
+    grants = {
+        "Lua on its keys": reach.runs_scripts,
+        "temporary tables": reach.makes_temporary_tables,
+        "how Redis fares": reach.watches_redis,
+    }
     return [grant for grant, is_given in grants.items() if is_given]
 
 

@@ -208,6 +208,8 @@ def _redis_user(service: str, password: str, version: tuple[int, ...]) -> str:
         commands += _REDIS_WRITE
     if reach.runs_scripts:
         commands += _REDIS_SCRIPTS
+    if reach.watches_redis:
+        commands.append("info")
     keys = [*(f"%R~{key}" for key in reach.reads), *(f"%RW~{key}" for key in reach.owns)]
     rights = " ".join([*keys, "resetchannels", "-@all", *(f"+{command}" for command in commands)])
     # A right apart from the others: who may delete keys of its own may not delete the heartbeats.

@@ -66,6 +66,8 @@ class Reach:
     makes_temporary_tables: bool = False
     runs_scripts: bool = False
     """Whether it runs Lua in Redis, on the keys it owns."""
+    watches_redis: bool = False
+    """Whether it asks Redis how it fares."""
     secrets: tuple[str, ...] = field(default=())
     """Secret files of its own, beside the passwords of the three servers."""
 
@@ -118,7 +120,10 @@ REACH: dict[str, Reach] = {
         secrets=("jwt_key",),
     ),
     "scheduler": Reach(
-        consumes=(JobDue, JobFinished), publishes=(JobDue, JobFinished, Alert), reads=("ops.heartbeats",)
+        consumes=(JobDue, JobFinished),
+        publishes=(JobDue, JobFinished, Alert),
+        reads=("ops.heartbeats",),
+        watches_redis=True,
     ),
     "paper-venue": Reach(reads=("md.*",), secrets=("venue_api_key", "venue_api_secret")),
 }
