@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import yaml
 
 from sigmax_local.environment import repository
 from sigmax_local.manifests.checking import check_folder
 from sigmax_local.manifests.files import unreadable
 from sigmax_local.manifests.rendering import VARIANTS, KubectlMissingError
+from sigmax_local.manifests.rules import prometheus_rule
 from sigmax_local.manifests.schemas import VERSIONS
 from sigmax_local.manifests.secret_files import SecretsMissingError, write_secret_files
 
@@ -56,6 +58,15 @@ def secrets(
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
     typer.echo(f"Secrets: {folder}. Keep a copy where only you can read it: the data needs these passwords.")
+
+
+@app.command()
+def rules() -> None:
+    """Print the alerts of infra/prometheus as a PrometheusRule, for clusters with the Prometheus operator.
+
+    Example: python -m sigmax_local.manifests rules | kubectl apply -f -
+    """
+    typer.echo(yaml.safe_dump(prometheus_rule(repository() / "infra/prometheus/rules"), sort_keys=False), nl=False)
 
 
 if __name__ == "__main__":

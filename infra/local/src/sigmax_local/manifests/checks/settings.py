@@ -71,9 +71,7 @@ def check_settings(objects: Objects) -> Iterator[Problem]:
         settings = _settings_of(pod.name)
         known = {_PREFIX + name.upper() for name in settings.model_fields}
         for name in sorted(name for name in given if name.startswith(_PREFIX) and name not in known):
-            # The address of the management API is for a job, and stands where all addresses do.
-            if name != f"{_PREFIX}RABBITMQ_MANAGEMENT_URL":
-                yield Problem(pod.owner, name, f"{pod.name} has no such setting: see {settings.__module__}")
+            yield Problem(pod.owner, name, f"{pod.name} has no such setting: see {settings.__module__}")
         refusal = _refusal(pod.name, tuple(given.items()), tuple(secrets_of(objects, pod).items()))
         if refusal:
             yield Problem(pod.owner, "environment", refusal)
