@@ -14,7 +14,7 @@ from sigmax.schemas.topology import SERVICES
 
 PROMETHEUS = Path(__file__).parents[2] / "infra" / "prometheus"
 SEVERITIES = {"info", "warning", "danger", "critical"}
-SECTIONS = ("How to read and change them",)
+SECTIONS = ("What every service measures", "How to read and change them")
 Rules = dict[str, list[dict[str, Any]]]
 
 
@@ -138,6 +138,18 @@ def test_the_rules_know_the_platforms_own_limits(rules: Rules) -> None:
     assert f"< {SHARDS}" in next(rule["expr"] for rule in rules["market.yml"] if rule.get("alert") == "ShardsUnheld")
     fullness = [rule["expr"] for rule in rules["messaging.yml"] if rule.get("alert") == "QueueGrowing"][1]
     assert fullness.endswith(f"> {QUEUE_LENGTH_MAX * 8 // 10}")
+
+
+def test_every_metric_stands_in_the_readme_of_its_service_or_in_the_runbook() -> None:
+    root = PROMETHEUS.parents[1]
+    places = {service: root / "services" / service for service in SERVICES}
+    for service, folder in {**places, "": root / "shared"}.items():
+        prefix = f"sigmax_{service.replace('-', '_')}_"
+        written = ((folder if service else PROMETHEUS) / "README.md").read_text(encoding="utf-8")
+        sources = "".join(path.read_text(encoding="utf-8") for path in (folder / "src").rglob("*.py"))
+        for kind, name in re.findall(r'\b(Counter|Gauge|Histogram|Info)\(\s*"(sigmax_\w+)"', sources):
+            told = f"{name}_info" if kind == "Info" else name
+            assert told in written or told.removeprefix(prefix) in written, f"{told} of {service or 'shared'}"
 
 
 def test_prometheus_scrapes_every_service() -> None:
