@@ -201,7 +201,7 @@ def test_what_a_library_begins_by_itself_is_not_recorded(recorded: Recorded) -> 
     assert not recorded.all()
 
 
-@pytest.mark.parametrize(("endpoint", "ratio"), [(None, 1.0), ("http://127.0.0.1:9", 0.0)])
+@pytest.mark.parametrize(("endpoint", "ratio"), [(None, 1.0), ("", 1.0), ("http://127.0.0.1:9", 0.0)])
 def test_nothing_is_set_up_without_an_endpoint_or_a_part(endpoint: str | None, ratio: float) -> None:
     assert tracing.configure("risk-gate", "1", endpoint, ratio) is None
 

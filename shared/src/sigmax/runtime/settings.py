@@ -52,9 +52,10 @@ class ServiceSettings(BaseSettings):
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=8000, ge=1, le=65535)
     log_level: str = Field(default="info", pattern=r"^(debug|info|warning|error)$")
-    otlp_endpoint: str | None = None
-    """Where traces go, OTLP over HTTP; None keeps the context on every message and records no spans."""
+    otlp_endpoint: str | None = Field(default=None, pattern=r"^(https?://|$)")
+    """Where traces go, OTLP over HTTP: `http://jaeger:4318`. Without one none is recorded; the context is carried."""
     trace_ratio: float = Field(default=0.01, ge=0, le=1)
+    """The part of all chains, from tick to fill, that is recorded. Give all services the same, or traces have holes."""
 
     @property
     def owner(self) -> str:

@@ -59,7 +59,7 @@ class Tracing:
 
 def configure(service: str, version: str, endpoint: str | None, ratio: float) -> Tracing | None:
     """Record the given part of all chains and send it to an OTLP endpoint; without an endpoint or a part, none."""
-    if endpoint is None or ratio == 0:
+    if not endpoint or not ratio:
         return None
     exporter = QuietExporter(endpoint)
     provider = make_provider(exporter, service, version)
