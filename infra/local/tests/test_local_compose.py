@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from sigmax_local import compose
-from sigmax_local.compose import Compose, Container, ContainerRun, containers_of, parts_of, prices_of, rows_of
+from sigmax_local import compose, container_run
+from sigmax_local.compose import Compose
+from sigmax_local.container_list import Container, containers_of, parts_of, prices_of, rows_of
+from sigmax_local.container_run import ContainerRun
 from sigmax_local.feed import Feed
 from sigmax_local.runs import Part, StackError
 from sigmax_local.servers.containers import read_variables
@@ -148,7 +150,8 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
     for name in ("SIGMAX_GATEWAY_PORT", "SIGMAX_COMPOSE_DIR", "COMPOSE_PROJECT_NAME"):
         monkeypatch.delenv(name, raising=False)
     fake = FakeDocker(tmp_path)
-    monkeypatch.setattr(compose, "_docker", fake)
+    monkeypatch.setattr(compose, "docker", fake)
+    monkeypatch.setattr(container_run, "docker", fake)
     return fake
 
 
@@ -215,9 +218,9 @@ def test_only_images_that_are_made_here_are_built(docker: FakeDocker, monkeypatc
 
     def build(words: list[str], **_: Any) -> Any:
         built.append(words)
-        return compose.subprocess.CompletedProcess(words, 0)
+        return container_run.subprocess.CompletedProcess(words, 0)
 
-    monkeypatch.setattr(compose.subprocess, "run", build)
+    monkeypatch.setattr(container_run.subprocess, "run", build)
     for images in (["postgres:17", "sigmax/risk-gate:0.1.0"], ["sigmax/risk-gate:0.1.0"], []):
         docker.images = images
         ContainerRun(Compose(docker.clone), FEED).prepare()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from rich.console import Console
 from sigmax.schemas.topology import SERVICES
 from sigmax_local import demo as demo_runs
 from sigmax_local import people, view
-from sigmax_local.compose import Compose, ContainerRun
+from sigmax_local.compose import Compose
+from sigmax_local.container_run import ContainerRun
 from sigmax_local.environment import repository
 from sigmax_local.feed import Feed, FeedError, cache_folder, choose_feed
 from sigmax_local.gateway import Gateway, GatewayError
@@ -210,7 +212,11 @@ def _remove_data(kind: Kind | None) -> None:
         Kind.CONTAINERS: [project.folder],
         Kind.PROCESSES: [path for path in home.folder.glob("*") if path != project.folder],
     }
-    subprocess.run(["rm", "-rf", "--", *map(str, unwanted[kind])], check=True)
+    for path in unwanted[kind]:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 @app.command()
@@ -300,18 +306,19 @@ def logs(
 
 
 def _log(kind: Kind | None, service: str, lines: int, *, follow: bool) -> Iterator[str]:
-    """Give the log of what runs, else of what ran last as processes, else of the containers. Raises `StackError`."""
+    """Give the log of what runs, else of what was started last. Raises `StackError`."""
     found = _found(kind)
     if found:
         return _only(found).log_lines(service, lines, follow=follow)
     home = Home(_repository())
-    folder = newest_logs(home)
-    if kind is not Kind.CONTAINERS and folder is not None:
-        return log_lines(folder, service, lines, follow=follow)
+    folder = None if kind is Kind.CONTAINERS else newest_logs(home)
     project = Compose(home.repository)
-    if kind is not Kind.PROCESSES and project.has_been_used():
+    started_at = None if kind is Kind.PROCESSES else project.started_at()
+    if started_at is not None and (folder is None or started_at > folder.stat().st_mtime):
         project.look()
         return project.log_lines(service, lines, follow=follow)
+    if folder is not None:
+        return log_lines(folder, service, lines, follow=follow)
     errors.print("Nothing has run here yet. Start it with: sigmax up")
     raise typer.Exit(3)
 
