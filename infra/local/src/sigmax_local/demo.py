@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from sigmax.runtime.clock import SystemClock
 from sigmax.schemas.market import Heartbeat
 from sigmax_local import people, view
 from sigmax_local.figures import Figures, FiguresReader, Finding
-from sigmax_local.gateway import Gateway, GatewayAwayError, GatewayError
+from sigmax_local.gateway import Gateway, GatewayAwayError, GatewayError, WrongPasswordError
 from sigmax_local.runs import Run, StackError
 
 _REFRESH_S = 0.5
@@ -89,7 +89,8 @@ async def _show(stack: Run, show: Show, since: datetime, ending: asyncio.Event) 
     async with Gateway(stack.gateway_url) as gateway:
         await people.sign_in(gateway, stack.secrets, ask=show.ask)
         reader = FiguresReader(gateway, since)
-        await _watch(stack, show, reader, ending)
+        if not await _watch(stack, show, reader, ending):
+            await people.sign_in(gateway, stack.secrets, ask=show.ask)
         return await _conclude(stack, show, reader)
 
 
@@ -135,11 +136,15 @@ def _greet(stack: Run, show: Show) -> None:
     show.console.print(f"Dashboard and API: {signs.gateway_url}   {signs.login}", markup=False, soft_wrap=True)
 
 
-async def _watch(stack: Run, show: Show, reader: FiguresReader, ending: asyncio.Event) -> None:
-    """Show figures until the time is over or somebody ends it."""
+async def _watch(stack: Run, show: Show, reader: FiguresReader, ending: asyncio.Event) -> bool:
+    """Show figures until the time is over or somebody ends it; say whether the password still holds.
+
+    Somebody may change it meanwhile: that is no reason to stop trading, nor to try the old one again and again.
+    """
     console, signs = show.console, _signs(stack)
     started = time.monotonic()
     figures = Figures()
+    refused = ""
     if not show.is_live:
         _greet(stack, show)
     read_at = shown_at = float("-inf")
@@ -147,20 +152,26 @@ async def _watch(stack: Run, show: Show, reader: FiguresReader, ending: asyncio.
         live = screen.enter_context(Live(console=console, auto_refresh=False)) if show.is_live else None
         while not ending.is_set() and (show.seconds is None or time.monotonic() - started < show.seconds):
             elapsed_s = time.monotonic() - started
-            if elapsed_s - read_at >= _READ_S:
+            if not refused and elapsed_s - read_at >= _READ_S:
                 read_at = elapsed_s
-                # A look may fail while a server catches its breath: the next one tells.
-                with contextlib.suppress(GatewayAwayError):
+                try:
                     figures = await reader.read()
+                except GatewayAwayError:
+                    pass  # while a server catches its breath: the next look tells
+                except WrongPasswordError:
+                    refused = "The password of admin was changed: these figures stand still."
+                    signs = replace(signs, login=refused)
             if live is not None:
                 left = "" if show.seconds is None else f" of {show.seconds:.0f} s"
                 clock = f"{elapsed_s:.0f} s{left}"
                 live.update(view.page(signs, stack.kind, stack.parts, figures, clock), refresh=True)
             elif elapsed_s - shown_at >= _LINE_S:
                 shown_at = elapsed_s
-                console.print(view.line(figures, stack.parts, elapsed_s), markup=False, highlight=False, soft_wrap=True)
+                shown = view.line(figures, stack.parts, elapsed_s) + (f"  {refused}" if refused else "")
+                console.print(shown, markup=False, highlight=False, soft_wrap=True)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(ending.wait(), _REFRESH_S)
+    return not refused
 
 
 async def _conclude(stack: Run, show: Show, reader: FiguresReader) -> int:

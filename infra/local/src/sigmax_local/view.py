@@ -76,14 +76,15 @@ def plain(number: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def status(stack: Stack) -> Table:
+def status(stack: Stack) -> RenderableType:
     """Lay out how each part of a stack fares."""
-    table = Table(title=f"Sigma-X in {stack.kind}: {stack.prices}", title_justify="left")
+    title = Text.assemble(("Sigma-X", "bold"), f" in {stack.kind}: {stack.prices}")
+    table = Table()
     for column in ("service", "health", "restarts", PLACES[stack.kind], "problems"):
         table.add_column(column)
     for part in stack.parts:
         table.add_row(part.name, _health(part), str(part.restarts), part.place, "; ".join(part.problems))
-    return table
+    return Group(title, table)
 
 
 def _services(kind: Kind, parts: Sequence[Part]) -> Table:
