@@ -12,32 +12,25 @@ import yaml
 
 sys.path.append(str(Path(__file__).parent))
 
+from observability_images import image_with, lack_of
+
 PROMETHEUS = Path(__file__).parents[2] / "infra" / "prometheus"
-IMAGE = "sigmax/prometheus:2"
 Tool = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-def _has_image() -> bool:
-    if shutil.which("docker") is None:
-        return False
-    looked = subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, check=False, timeout=20)
-    return looked.returncode == 0
 
 
 @pytest.fixture(scope="session")
 def tool() -> Tool:
     """Give what runs promtool or amtool in a folder, installed or in the image; without either the test is skipped."""
-    has_image = _has_image()
 
     def run(name: str, *arguments: str, folder: Path = PROMETHEUS) -> "subprocess.CompletedProcess[str]":
         if (binary := shutil.which(name)) is not None:
             command = [binary, *arguments]
-        elif has_image:
+        elif (image := image_with(name)) is not None:
             mount = ["-v", f"{folder}:/checked:ro", "-w", "/checked"]
             limits = ["--network=none", "--read-only", "--cap-drop=ALL", "--tmpfs=/tmp"]
-            command = ["docker", "run", "--rm", *limits, *mount, f"--entrypoint={name}", IMAGE, *arguments]
+            command = ["docker", "run", "--rm", *limits, *mount, f"--entrypoint={name}", image, *arguments]
         else:
-            pytest.skip(f"{name} is not installed (Debian's package prometheus), and there is no image {IMAGE}")
+            pytest.skip(lack_of(name))
         return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
 
     return run
@@ -61,7 +54,5 @@ def alerts(rules: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
 @pytest.fixture
 def scratch(tmp_path: Path) -> Path:
     """Give a folder that a container's user may read as well."""
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.name.startswith("pytest-"):
-            folder.chmod(0o755)
+    tmp_path.chmod(0o755)
     return tmp_path

@@ -11,13 +11,13 @@ from typing import Any
 import httpx2
 import pytest
 import yaml
+from observability_images import image_with, lack_of
 from observability_stack import until
 
 from sigmax_local.ports import LOOPBACK, free_ports
 from sigmax_local.processes import Child, spawn
 
 PROMETHEUS = Path(__file__).parents[2] / "infra" / "prometheus"
-IMAGE = "sigmax/prometheus:2"
 _DURATION = re.compile(r"(\[|offset )(\d+)([smh])")
 _UNIT_S = {"s": 1, "m": 60, "h": 3600}
 _HASTE = 30
@@ -78,12 +78,12 @@ async def watching(targets: Mapping[str, str], folder: Path) -> AsyncIterator[Al
 def _start(folder: Path, port: int) -> Child:
     if (binary := shutil.which("prometheus")) is not None:
         command, config, data = [binary], folder, folder / "data"
-    elif shutil.which("docker") is not None:
-        limits = ["--rm", "--pull=never", "--network=host", "--read-only", "--cap-drop=ALL", "--tmpfs=/tmp:mode=1777"]
-        command = ["docker", "run", *limits, "-v", f"{folder}:/watched:ro", "--entrypoint=prometheus", IMAGE]
+    elif (image := image_with("prometheus")) is not None:
+        limits = ["--rm", "--network=host", "--read-only", "--cap-drop=ALL", "--tmpfs=/tmp:mode=1777"]
+        command = ["docker", "run", *limits, "-v", f"{folder}:/watched:ro", "--entrypoint=prometheus", image]
         config, data = Path("/watched"), Path("/tmp/data")
     else:
-        pytest.skip("Prometheus is not installed (Debian's package prometheus), and there is no Docker")
+        pytest.skip(lack_of("prometheus"))
     arguments = [
         f"--config.file={config}/prometheus.yml",
         f"--storage.tsdb.path={data}",
@@ -95,10 +95,7 @@ def _start(folder: Path, port: int) -> Child:
 
 async def _answers(url: str, child: Child) -> bool:
     if child.exit_code is not None:
-        said = child.log.read_text()
-        if "No such image" in said or "Unable to find image" in said:
-            pytest.skip(f"Prometheus is not installed (Debian's package prometheus), and there is no image {IMAGE}")
-        raise AssertionError(said)
+        raise AssertionError(child.log.read_text())
     try:
         async with httpx2.AsyncClient(trust_env=False) as client:
             return (await client.get(url)).status_code == 200

@@ -49,8 +49,6 @@ async def watched(cleaner: Cleaner, tmp_path_factory: pytest.TempPathFactory) ->
     """Run the stack once for all tests of this file: each of them puts right what it broke."""
     await cleaner.clean()
     folder: Path = tmp_path_factory.mktemp("stack")
-    for each in (folder, folder.parent, folder.parent.parent):
-        each.chmod(0o755)  # Prometheus may run as another user
     # No judgement fits into the day: each one asked for is refused for the budget.
     settings = {"llm-controller": {"max_tokens_per_day": "10"}}
     async with trading_stack(cleaner.addresses, folder, settings) as (platform, world):
