@@ -1,6 +1,5 @@
 """The manifests are whole, and each kind of mistake that could be made in them is found by the check for it."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -14,7 +13,14 @@ from sigmax_local.manifests.__main__ import app
 from sigmax_local.manifests.checking import check_folder
 from sigmax_local.manifests.checks import CHECKS, check_all
 from sigmax_local.manifests.objects import Manifest, Objects
-from sigmax_local.manifests.rendering import VARIANTS, KubectlMissingError, Variant, find_kubectl, render_all
+from sigmax_local.manifests.rendering import (
+    VARIANTS,
+    KubectlMissingError,
+    Variant,
+    copy_without_secrets,
+    find_kubectl,
+    render_all,
+)
 from sigmax_local.manifests.schemas import VERSIONS
 
 K8S = repository() / "k8s"
@@ -76,7 +82,6 @@ def test_what_people_apply_is_whole(rendered: dict[Variant, Objects], variant: V
 def test_every_component_is_checked_in_some_variant() -> None:
     there = {path.parent.name for path in K8S.glob("components/*/kustomization.yaml")}
     assert there - {"hardened"} == {name for variant in VARIANTS for name in variant.components}
-    assert {path.parent.name for path in K8S.glob("overlays/*/kustomization.yaml")} == {v.overlay for v in VARIANTS}
 
 
 def test_every_finding_names_the_file(rendered: dict[Variant, Objects]) -> None:
@@ -519,7 +524,7 @@ def test_an_unknown_field_is_refused_by_both_releases(rendered: dict[Variant, Ob
 @pytest.fixture
 def copy(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "k8s"
-    shutil.copytree(K8S, folder, ignore=shutil.ignore_patterns("[a-z]*_password", "*_key"))
+    copy_without_secrets(K8S, folder)
     return folder
 
 
@@ -552,9 +557,27 @@ def test_the_command_tells_file_object_field_and_what_to_do(copy: Path) -> None:
     )
 
 
-def test_without_kubectl_the_command_says_what_it_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "/nonexistent")
+@pytest.fixture
+def path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """Give the only folder in which programs are looked for."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    find_kubectl.cache_clear()
+    yield tmp_path
+    find_kubectl.cache_clear()
+
+
+@pytest.mark.usefixtures("path")
+def test_without_kubectl_the_command_says_what_it_skipped() -> None:
     done = CliRunner().invoke(app, ["check"])
     assert done.exit_code == 0
     assert "Skipped: all checks" in done.output
     assert "kubernetes-client" in done.output
+    assert "nothing to complain of" not in done.output
+
+
+def test_an_old_kubectl_is_as_good_as_none(path: Path) -> None:
+    version = '{"clientVersion": {"major": "1", "minor": "20+"}}'
+    (path / "kubectl").write_text(f"#!/bin/sh\necho '{version}'\n", encoding="ascii")
+    (path / "kubectl").chmod(0o755)
+    with pytest.raises(KubectlMissingError, match=r"of version 1\.20 \(needed is 1\.27 or later"):
+        find_kubectl()

@@ -9,7 +9,7 @@ import yaml
 from sigmax_local.environment import repository
 from sigmax_local.manifests.checking import check_folder
 from sigmax_local.manifests.files import unreadable
-from sigmax_local.manifests.rendering import VARIANTS, KubectlMissingError
+from sigmax_local.manifests.rendering import KubectlMissingError, variants_of
 from sigmax_local.manifests.rules import prometheus_rule
 from sigmax_local.manifests.schemas import VERSIONS
 from sigmax_local.manifests.secret_files import SecretsMissingError, write_secret_files
@@ -36,11 +36,13 @@ def check(
     except KubectlMissingError as error:
         findings = list(unreadable(folder))
         typer.echo(f"Skipped: all checks of {folder.name}/ but that its files are YAML, because {error}", err=True)
+        if not findings:
+            return
     for finding in findings:
         typer.echo(str(finding))
     if findings:
         raise typer.Exit(1)
-    names = ", ".join(map(str, VARIANTS))
+    names = ", ".join(map(str, variants_of(folder)))
     typer.echo(f"Manifests: {names}; Kubernetes {' and '.join(VERSIONS)}; nothing to complain of")
 
 

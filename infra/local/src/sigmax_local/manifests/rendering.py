@@ -1,11 +1,13 @@
 """What `kubectl kustomize` makes of `k8s/`, with placeholders for secrets, in a copy that is thrown away."""
 
 import hashlib
+import json
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,11 @@ from sigmax_local.manifests.objects import NAMESPACE, Manifest, Objects
 
 _ORIGIN = "config.kubernetes.io/origin"
 _TIMEOUT_S = 60
+_OLDEST = (1, 27)
+_HOW = (
+    f"needed is {_OLDEST[0]}.{_OLDEST[1]} or later: Debian trixie's package kubernetes-client, or "
+    "https://kubernetes.io/docs/tasks/tools"
+)
 
 
 @dataclass(frozen=True)
@@ -45,15 +52,31 @@ class RenderError(RuntimeError):
     """kustomize refused. The text is its own."""
 
 
+@cache
 def find_kubectl() -> str:
-    """Give the path of kubectl. Raises `KubectlMissingError`."""
+    """Give the path of kubectl. Raises `KubectlMissingError`, also for one that is too old for what is written here."""
     path = shutil.which("kubectl")
     if path is None:
-        raise KubectlMissingError(
-            "kubectl is not installed (1.27 or later: Debian trixie's package kubernetes-client, or "
-            "https://kubernetes.io/docs/tasks/tools)"
-        )
+        raise KubectlMissingError(f"kubectl is not installed ({_HOW})")
+    command = [path, "version", "--client", "--output=json"]
+    told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S).stdout
+    version = json.loads(told or "{}").get("clientVersion", {})
+    major, minor = (int(version.get(part, "0").rstrip("+")) for part in ("major", "minor"))
+    if (major, minor) < _OLDEST:
+        raise KubectlMissingError(f"{path} is of version {major}.{minor} ({_HOW})")
     return path
+
+
+def variants_of(folder: Path) -> list[Variant]:
+    """Give the variants of ours, and the overlays beside them that people have made for themselves."""
+    ours = {variant.overlay for variant in VARIANTS}
+    there = sorted(path.parent.name for path in folder.glob("overlays/*/kustomization.yaml"))
+    return [*VARIANTS, *(Variant(overlay) for overlay in there if overlay not in ours)]
+
+
+def copy_without_secrets(folder: Path, copy: Path) -> None:
+    """Copy manifests, and of their secrets only the lists."""
+    shutil.copytree(folder, copy, ignore=_secret_values)
 
 
 def render_all(folder: Path, variants: Iterable[Variant] = VARIANTS) -> dict[Variant, Objects]:
@@ -64,7 +87,7 @@ def render_all(folder: Path, variants: Iterable[Variant] = VARIANTS) -> dict[Var
     kubectl = find_kubectl()
     with tempfile.TemporaryDirectory(prefix="sigmax-manifests-") as temporary:
         copy = Path(temporary) / folder.name
-        shutil.copytree(folder, copy, ignore=_secret_values)
+        copy_without_secrets(folder, copy)
         for kustomization in copy.glob("overlays/*/secrets/kustomization.yaml"):
             _write_placeholders(kustomization)
         return {variant: _render(kubectl, copy, variant) for variant in variants}
