@@ -476,6 +476,16 @@ def a_policy_opens_all_ports(edit: Edit) -> None:
     del edit["NetworkPolicy/postgres"]["spec"]["ingress"][0]["ports"]
 
 
+@planted("policy", "NetworkPolicy/redis")
+def a_policy_does_not_say_its_direction(edit: Edit) -> None:
+    del edit["NetworkPolicy/redis"]["spec"]["policyTypes"]
+
+
+@planted("policy", "NetworkPolicy/collector-outside")
+def the_way_out_is_every_port(edit: Edit) -> None:
+    edit["NetworkPolicy/collector-outside"]["spec"]["egress"][0]["ports"] = [{"protocol": "TCP"}]
+
+
 @planted("policy", "NetworkPolicy/collector-outside")
 def the_way_out_leads_into_the_cluster(edit: Edit) -> None:
     blocks = [peer["ipBlock"] for peer in edit["NetworkPolicy/collector-outside"]["spec"]["egress"][0]["to"]]

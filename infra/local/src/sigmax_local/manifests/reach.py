@@ -87,7 +87,7 @@ def _allowed(objects: Objects, policies: list[Manifest], pod: Pod, direction: st
     mine = [
         one
         for one in policies
-        if direction in one.spec["policyTypes"] and matches(one.spec.get("podSelector") or {}, pod.labels)
+        if direction in one.spec.get("policyTypes", ()) and matches(one.spec.get("podSelector") or {}, pod.labels)
     ]
     if not mine:
         yield _edge(direction, pod.name, EVERYBODY, ANY_PORT)

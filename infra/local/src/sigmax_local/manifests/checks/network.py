@@ -6,6 +6,16 @@ from collections.abc import Iterator
 from sigmax_local.manifests.findings import Problem
 from sigmax_local.manifests.objects import Json, Manifest, Objects, Pod
 
+_INSIDE = (
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "fc00::/7",
+    "fe80::/10",
+)
+"""Where clusters, their nodes, and the node's own metadata are."""
 _DIRECTIONS = (("Ingress", "ingress", "from"), ("Egress", "egress", "to"))
 
 
@@ -17,11 +27,13 @@ def check_policies(objects: Objects) -> Iterator[Problem]:
                 one, "", "no NetworkPolicy denies everything: one with `podSelector: {}`, both types, no rules"
             )
     for one in objects.of("NetworkPolicy"):
+        if "policyTypes" not in one.spec:
+            yield Problem(one, "spec.policyTypes", "it is missing: say whether Ingress, Egress, or both are meant")
         selected = objects.selected(one.spec.get("podSelector") or {})
         if not selected:
             yield Problem(one, "spec.podSelector", "it selects no pod: take the labels of the workload's template")
         for kind, key, peers in _DIRECTIONS:
-            if key in one.spec and kind not in one.spec.get("policyTypes", ()):
+            if key in one.spec and kind not in one.spec.get("policyTypes", (kind,)):
                 yield Problem(one, "spec.policyTypes", f"{kind} is not in it, so that its rules do nothing")
             for index, rule in enumerate(one.spec.get(key) or ()):
                 yield from _rule_problems(objects, one, f"spec.{key}[{index}]", (selected, rule, peers))
@@ -29,14 +41,18 @@ def check_policies(objects: Objects) -> Iterator[Problem]:
 
 def _denies_all(one: Manifest) -> bool:
     has_rules = one.spec.get("ingress") or one.spec.get("egress")
-    return not one.spec["podSelector"] and set(one.spec["policyTypes"]) == {"Ingress", "Egress"} and not has_rules
+    return (
+        not one.spec.get("podSelector")
+        and set(one.spec.get("policyTypes", ())) == {"Ingress", "Egress"}
+        and not has_rules
+    )
 
 
 def _rule_problems(objects: Objects, one: Manifest, field: str, said: tuple[list[Pod], Json, str]) -> Iterator[Problem]:
     selected, rule, key = said
     if not rule.get(key):
         yield Problem(one, f"{field}.{key}", "without peers the rule is about everybody: name them")
-    if not rule.get("ports"):
+    if not rule.get("ports") or any("port" not in port for port in rule["ports"]):
         yield Problem(one, f"{field}.ports", "without ports the rule opens all of them: name them")
     for peer in rule.get(key) or ():
         if "ipBlock" in peer:
@@ -46,11 +62,11 @@ def _rule_problems(objects: Objects, one: Manifest, field: str, said: tuple[list
             if not peer["namespaceSelector"]:
                 yield Problem(one, f"{field}.{key}", "an empty namespaceSelector takes every namespace: name one")
             continue  # what is in there is not ours to know
-        peers = objects.selected(peer["podSelector"])
+        peers = objects.selected(peer.get("podSelector") or {})
         if not peers:
             yield Problem(one, f"{field}.{key}", f"no pod has the labels {peer['podSelector']}")
-        opened_by = selected if key == "from" else peers
-        yield from _port_problems(one, field, rule, opened_by)
+        if key == "to":
+            yield from _port_problems(one, field, rule, peers)
     if key == "from":
         yield from _port_problems(one, field, rule, selected)
 
@@ -58,7 +74,7 @@ def _rule_problems(objects: Objects, one: Manifest, field: str, said: tuple[list
 def _port_problems(one: Manifest, field: str, rule: Json, pods: list[Pod]) -> Iterator[Problem]:
     for port in rule.get("ports") or ():
         for pod in pods:
-            if not pod.has_port(port["port"]):
+            if "port" in port and not pod.has_port(port["port"]):
                 yield Problem(one, f"{field}.ports", f"the pods of {pod.owner.name} open no port {port['port']!r}")
 
 
@@ -72,6 +88,6 @@ def _block_problems(one: Manifest, field: str, block: Json) -> Iterator[Problem]
     for part in parts:
         if part.version != whole.version or not part.subnet_of(whole):  # type: ignore[arg-type]
             yield Problem(one, field, f"the exception {part} does not lie in {whole}")
-    private = "10.0.0.1" if whole.version == 4 else "fd00::1"
-    if whole.prefixlen == 0 and not any(ipaddress.ip_address(private) in part for part in parts):
-        yield Problem(one, field, "private networks are not excepted: the whole cluster would be in reach")
+    for inside in map(ipaddress.ip_network, _INSIDE):
+        if inside.version == whole.version and inside.subnet_of(whole) and inside not in parts:  # type: ignore[arg-type]
+            yield Problem(one, field, f"{inside} is not excepted, and with it the cluster or its nodes are in reach")
