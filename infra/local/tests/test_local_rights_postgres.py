@@ -179,6 +179,19 @@ async def test_a_view_is_no_way_around_what_its_table_refuses(connect: Any) -> N
     assert not await _may(gate, "DELETE FROM reservations")
 
 
+async def test_a_days_ticks_have_no_more_rights_than_all_ticks(connect: Any) -> None:
+    collector = await connect("collector")
+    await collector.execute("BEGIN; SELECT ensure_tick_partition('2013-09-01')")
+    await collector.execute("INSERT INTO ticks VALUES ('X', 1, 1378000000000000000, 0, 1, 1, 0)")
+    days = await collector.fetch(
+        "SELECT has_table_privilege(inhrelid, 'UPDATE, DELETE, TRUNCATE') AS is_open FROM pg_inherits"
+        " WHERE inhparent = 'ticks'::regclass"
+    )
+    await collector.execute("ROLLBACK")
+
+    assert {row["is_open"] for row in days} == {False}
+
+
 _FORBIDDEN = (
     "CREATE TABLE made (id int)",
     "CREATE TABLE public.made (id int)",
