@@ -42,7 +42,9 @@ _POLL_S = 0.2
 _INSIDE = "/etc/sigmax"
 _NOT_PUBLISHED = 0
 _DATA = "/var/lib/postgresql/data"
-_REDIS_CONF = {"aclfile": f"{_INSIDE}/users.acl", "save": '""', "appendonly": "no", "databases": "1"}
+_ACL = "/data/users.acl"
+"""In the one folder that Redis may write: it saves its users there when it is told to."""
+_REDIS_CONF = {"aclfile": _ACL, "save": '""', "appendonly": "no", "databases": "1"}
 _RABBITMQ_CONF = {
     **rabbitmq_server.SETTINGS,
     "load_definitions": f"{_INSIDE}/definitions.json",
@@ -164,7 +166,7 @@ def _make_containers(engine: Any, secrets: SecretStore, labels: Mapping[str, str
     redis = _of_image(engine, RedisContainer, REDIS_IMAGE)
     redis.with_copy_into_container(_lines(_REDIS_CONF, " "), f"{_INSIDE}/redis.conf")
     acl = redis_acl(secrets.redis_passwords(), _REDIS_VERSION)
-    redis.with_copy_into_container(acl.encode(), f"{_INSIDE}/users.acl")
+    redis.with_copy_into_container(acl.encode(), _ACL)
     redis.with_command(["redis-server", f"{_INSIDE}/redis.conf"])
     # Its own way to look is to log in as the default user, which is off.
     redis.waiting_for(LogMessageWaitStrategy("Ready to accept connections"))
