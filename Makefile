@@ -32,8 +32,8 @@ demo-clean: ## Stop a running stack and remove its data
 setup: ## Make the clone ready: .venv from requirements.lock, servers from the system's packages
 	@infra/bootstrap.sh servers
 
-.PHONY: check format lint types imports examples
-check: format lint types imports examples ## Format, lint, types, import contracts, message examples
+.PHONY: check format lint types imports examples manifests
+check: format lint types imports examples manifests ## Format, lint, types, import contracts, message examples, manifests
 
 format: ready
 	@$(PYTHON) -m ruff format --check .
@@ -45,6 +45,8 @@ imports: ready
 	@.venv/bin/lint-imports
 examples: ready
 	@$(PYTHON) -m pytest -q tests/contracts
+manifests: ready
+	@$(PYTHON) -m sigmax_local.manifests check
 
 .PHONY: ready
 ready:

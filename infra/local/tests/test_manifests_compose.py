@@ -23,11 +23,6 @@ PORTS = {"postgres": 5432, "redis": 6379, "rabbitmq": 5672}
 
 # Compose publishes the gateway on loopback, without a proxy before it.
 ONLY_IN_MANIFESTS = {"api-gateway": {"FORWARDED_ALLOW_IPS"}}
-OF_LIVE = {
-    "scheduler": {"SIGMAX_EXPECTED_SERVICES"},
-    "strategy-engine": {"SIGMAX_SEED_ACCOUNT_ID"},
-}
-"""What the example of a live account says beside what Compose passes on."""
 
 
 class Both(NamedTuple):
@@ -84,8 +79,7 @@ def test_settings_are_the_same(both: Both, name: str) -> None:
         return
     told = both.compose.services[name].environment
     given = environment_of(both.objects, both.pods[name])
-    extra = ONLY_IN_MANIFESTS.get(name, set()) | (OF_LIVE.get(name, set()) if both.mode == "live" else set())
-    assert set(given) - set(told) <= extra
+    assert set(given) - set(told) <= ONLY_IN_MANIFESTS.get(name, set())
     for variable, value in told.items():
         if value is None or variable not in given:
             # Passed on where people set it; or what the service takes when nobody does.

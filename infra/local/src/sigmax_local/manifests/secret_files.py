@@ -1,12 +1,11 @@
 """The secrets of an overlay, as files beside the kustomization that lists them."""
 
-import json
 from pathlib import Path
 
-from sigmax.runtime.rights import ADMIN, rabbitmq_definitions, redis_acl
 from sigmax.schemas.topology import REACH
 from sigmax_local.manifests.rendering import listed_secrets
 from sigmax_local.secret_store import SecretStore
+from sigmax_local.servers.containers import rabbitmq_admin_definitions, redis_admin_acl
 
 _SERVERS = "servers"
 _ACL = f"{_SERVERS}/redis_users.acl"
@@ -33,7 +32,7 @@ def write_secret_files(folder: Path) -> None:
     if missing:
         files = "\n".join(f"  {folder / name}" for name in missing)
         raise SecretsMissingError(f"Write these files, which only you can, and call this again:\n{files}")
-    for name, text in ((_ACL, _acl), (_DEFINITIONS, _definitions)):
+    for name, text in ((_ACL, redis_admin_acl), (_DEFINITIONS, rabbitmq_admin_definitions)):
         if name in listed:
             store.put(_SERVERS, Path(name).name, text(store))
 
@@ -59,20 +58,3 @@ def _is_given(owner: str, name: str, listed: list[str]) -> bool:
     if name in _OF_VENUES:
         return f"paper_venue/{name}" not in listed
     return owner == _SERVERS and name in _ADMINS and _DEFINITIONS not in listed
-
-
-def _acl(store: SecretStore) -> str:
-    """Give the users that Redis starts with: its administrator. The job `topology` makes the others."""
-    lines = redis_acl(store.redis_passwords()).splitlines()
-    return "".join(f"{line}\n" for line in lines if line.split()[1] in ("default", ADMIN))
-
-
-def _definitions(store: SecretStore) -> str:
-    """Give what RabbitMQ starts with: its administrator. The job `topology` makes the rest."""
-    whole = rabbitmq_definitions(store.rabbitmq_passwords())
-    mine = {
-        "vhosts": whole["vhosts"],
-        "users": [user for user in whole["users"] if user["name"] == ADMIN],
-        "permissions": [one for one in whole["permissions"] if one["user"] == ADMIN],
-    }
-    return json.dumps(mine, indent=1)

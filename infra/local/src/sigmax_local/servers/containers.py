@@ -84,26 +84,29 @@ def _server_files(secrets: SecretStore) -> dict[str, str]:
         "postgres/postgres_superuser": secrets.server("postgres_superuser"),
         "grafana/grafana_admin": secrets.server("grafana_admin"),
         "redis/redis.conf": "".join(f"{name} {value}\n" for name, value in _REDIS_CONF.items()),
-        "redis/users.acl": _only_admin_on_redis(secrets),
+        "redis/users.acl": redis_admin_acl(secrets),
         "redis/password": admin,
         "rabbitmq/rabbitmq.conf": "".join(f"{name} = {value}\n" for name, value in _RABBITMQ_CONF.items()),
-        "rabbitmq/definitions.json": json.dumps(_only_admin_on_rabbitmq(secrets), indent=1),
+        "rabbitmq/definitions.json": rabbitmq_admin_definitions(secrets),
         "rabbitmq/enabled_plugins": "[rabbitmq_management,rabbitmq_prometheus].\n",
     }
 
 
-def _only_admin_on_redis(secrets: SecretStore) -> str:
+def redis_admin_acl(secrets: SecretStore) -> str:
+    """Give the users that Redis starts with: its administrator. The job `topology` makes the others."""
     lines = redis_acl(secrets.redis_passwords()).splitlines()
     return "".join(f"{line}\n" for line in lines if line.split()[1] in {"default", ADMIN})
 
 
-def _only_admin_on_rabbitmq(secrets: SecretStore) -> dict[str, object]:
-    definitions = rabbitmq_definitions(secrets.rabbitmq_passwords())
-    return {
-        "vhosts": definitions["vhosts"],
-        "users": [user for user in definitions["users"] if user["name"] == ADMIN],
-        "permissions": [one for one in definitions["permissions"] if one["user"] == ADMIN],
+def rabbitmq_admin_definitions(secrets: SecretStore) -> str:
+    """Give the definitions that RabbitMQ starts with: its administrator. The job `topology` makes the rest."""
+    whole = rabbitmq_definitions(secrets.rabbitmq_passwords())
+    admin = {
+        "vhosts": whole["vhosts"],
+        "users": [user for user in whole["users"] if user["name"] == ADMIN],
+        "permissions": [one for one in whole["permissions"] if one["user"] == ADMIN],
     }
+    return json.dumps(admin, indent=1)
 
 
 def write_environment(path: Path, folder: Path, feed: Feed | None) -> None:
