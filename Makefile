@@ -7,21 +7,24 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 SOURCES := shared/src infra/local/src $(wildcard services/*/src)
 
-# make demo DATA=file.parquet SPEED=20 DEMO_SECONDS=60 SOURCE=auto|live|sample
+# make demo DATA=file.parquet SPEED=20 DEMO_SECONDS=60 SOURCE=auto|live|sample STACK=processes|containers
 DATA ?=
 SPEED ?=
 DEMO_SECONDS ?=
 SOURCE ?=
+STACK ?= processes
+FILE ?=
+SERVICE ?=
 PYTEST_ARGS ?=
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: ## Run the whole platform on real prices, paper money (DATA=file SPEED=20 DEMO_SECONDS=60)
-	@infra/bootstrap.sh servers
-	exec .venv/bin/sigmax demo $(if $(DATA),--data "$(DATA)") $(if $(SPEED),--speed "$(SPEED)") \
+demo: ## Run the whole platform on real prices, paper money (DATA=file SPEED=20 DEMO_SECONDS=60 STACK=containers)
+	@infra/bootstrap.sh $(if $(filter containers,$(STACK)),,servers)
+	exec .venv/bin/sigmax demo --stack $(STACK) $(if $(DATA),--data "$(DATA)") $(if $(SPEED),--speed "$(SPEED)") \
 		$(if $(DEMO_SECONDS),--seconds "$(DEMO_SECONDS)") $(if $(SOURCE),--source "$(SOURCE)")
 
 .PHONY: demo-clean
@@ -56,6 +59,19 @@ ready:
 test: ## Run all tests; those on real servers need PostgreSQL, Redis, and RabbitMQ
 	@infra/bootstrap.sh servers-maybe
 	$(PYTHON) -m pytest -q $(PYTEST_ARGS)
+
+.PHONY: test-containers
+test-containers: ready ## The containers as a whole: scaling, kill -9, pauses, cut networks, restarts, backup, hardening
+	@infra/images/ready.sh
+	SIGMAX_TEST_CONTAINERS=1 $(PYTHON) -m pytest -q tests/containers $(PYTEST_ARGS)
+
+.PHONY: backup restore update
+backup: ready ## Write the database of the containers to FILE while they trade
+	@$(PYTHON) -m sigmax_local.operations backup "$(or $(FILE),$(error make backup FILE=monday.backup))"
+restore: ready ## Put a backup in the place of the database (FILE=monday.backup YES=1; without YES it only tells)
+	@$(PYTHON) -m sigmax_local.operations restore "$(or $(FILE),$(error make restore FILE=monday.backup))" $(if $(YES),--yes)
+update: ready ## Build a service anew and replace its containers while it trades (SERVICE=order-worker)
+	@$(PYTHON) -m sigmax_local.operations update "$(or $(SERVICE),$(error make update SERVICE=order-worker))"
 
 .PHONY: bench
 bench: ## Measure tick-to-order, ticks/s, orders/s, and memory; writes bench-report.json
