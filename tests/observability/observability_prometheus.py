@@ -58,9 +58,15 @@ class Alarms:
         await until(is_over, f"{name} ({severity}) is over", within_s)
 
 
+def skip_without_prometheus() -> None:
+    """Skip the test, by name, where there is nothing to watch with."""
+    if shutil.which("prometheus") is None and image_with("prometheus") is None:
+        pytest.skip(lack_of("prometheus"))
+
+
 @asynccontextmanager
 async def watching(targets: Mapping[str, str], folder: Path) -> AsyncIterator[Alarms]:
-    """Run Prometheus over some services' addresses; skips the test where there is none."""
+    """Run Prometheus over some services' addresses."""
     (port,) = free_ports(1)
     folder.mkdir(mode=0o755)
     (folder / "rules.yml").write_text(yaml.safe_dump({"groups": list(_hasty_groups())}))
@@ -78,12 +84,11 @@ async def watching(targets: Mapping[str, str], folder: Path) -> AsyncIterator[Al
 def _start(folder: Path, port: int) -> Child:
     if (binary := shutil.which("prometheus")) is not None:
         command, config, data = [binary], folder, folder / "data"
-    elif (image := image_with("prometheus")) is not None:
+    else:
+        image = image_with("prometheus") or ""
         limits = ["--rm", "--network=host", "--read-only", "--cap-drop=ALL", "--tmpfs=/tmp:mode=1777"]
         command = ["docker", "run", *limits, "-v", f"{folder}:/watched:ro", "--entrypoint=prometheus", image]
         config, data = Path("/watched"), Path("/tmp/data")
-    else:
-        pytest.skip(lack_of("prometheus"))
     arguments = [
         f"--config.file={config}/prometheus.yml",
         f"--storage.tsdb.path={data}",

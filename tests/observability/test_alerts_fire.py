@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from observability_prometheus import Alarms, watching
+from observability_prometheus import Alarms, skip_without_prometheus, watching
 from observability_stack import a_judgement_request, fault, purge, spoil, trading_stack, until
 
 from sigmax_local.servers import Addresses
@@ -47,6 +47,7 @@ class Watched:
 @pytest.fixture(scope="module")
 async def watched(cleaner: Cleaner, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Watched]:
     """Run the stack once for all tests of this file: each of them puts right what it broke."""
+    skip_without_prometheus()
     await cleaner.clean()
     folder: Path = tmp_path_factory.mktemp("stack")
     # No judgement fits into the day: each one asked for is refused for the budget.
