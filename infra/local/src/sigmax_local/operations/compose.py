@@ -13,7 +13,8 @@ from sigmax_local.servers.containers import read_variables
 SERVERS = ("postgres", "redis", "rabbitmq")
 JOBS = ("migrate", "topology")
 _WATCHERS = ("prometheus", "alertmanager", "grafana", "jaeger")
-_TIMEOUT_S = 300.0
+_TIMEOUT_S = 900.0
+"""The longest is the start of all on a machine that is busy elsewhere."""
 
 
 class ComposeError(RuntimeError):

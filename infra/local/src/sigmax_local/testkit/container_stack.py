@@ -132,7 +132,7 @@ class ContainerStack:
 
     async def start(self) -> None:
         """Start everything and sign in. Raises `ComposeError`."""
-        await self.on_host("up", "--detach", "--wait", timeout_s=_UP_S)
+        await self.on_host("up", "--detach", "--wait")
         self.gateway = Gateway(self.compose.gateway_url)
         await self.sign_in()
 
@@ -152,7 +152,7 @@ class ContainerStack:
         """Remove containers, networks, and data; safe to repeat."""
         self.compose.run("down", "--volumes", "--remove-orphans", "--timeout", "10")
 
-    async def on_host(self, *arguments: str, timeout_s: float = 300.0) -> str:
+    async def on_host(self, *arguments: str, timeout_s: float = _UP_S) -> str:
         """Run a command of Compose beside everything else. Raises `ComposeError`."""
         return await asyncio.to_thread(lambda: self.compose.run(*arguments, timeout_s=timeout_s))
 
