@@ -10,7 +10,7 @@ import pytest
 import redis.exceptions
 import structlog
 from pydantic import SecretStr
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from sigmax.runtime import logs
 from sigmax.runtime.database import asyncpg_url
@@ -143,6 +143,8 @@ class _SqlStateError(Exception):
         (TimeoutError(), True),
         (redis.exceptions.ConnectionError(), True),
         (OperationalError("select 1", {}, _SqlStateError("57P01")), True),
+        (DBAPIError("select 1", {}, _SqlStateError("57014")), True),
+        (DBAPIError("select 1", {}, _SqlStateError("25P03")), True),
         (OperationalError("select 1", {}, _SqlStateError("40P01")), True),
         (OperationalError("select 1", {}, _SqlStateError("53300")), True),
         (IntegrityError("insert", {}, _SqlStateError("23505")), False),

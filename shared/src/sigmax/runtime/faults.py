@@ -7,8 +7,12 @@ import redis.exceptions
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-_PASSING_SQLSTATES = ("08", "40", "53", "55P03", "57P0")
-"""Connection lost, serialisation failure or deadlock, out of resources, lock not available, server going down or up."""
+_PASSING_SQLSTATES = ("08", "25P03", "40", "53", "55P03", "57014", "57P0")
+"""Connection lost, idle for too long in a transaction, serialisation failure or deadlock, out of resources, lock not
+available, statement timeout, server going down or up.
+
+The two timeouts are what a process meets that stood still with a transaction open, and whoever waited for its locks.
+"""
 
 
 def is_passing(error: BaseException) -> bool:
