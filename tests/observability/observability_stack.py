@@ -39,7 +39,7 @@ async def trading_stack(
     addresses: Addresses, folder: Path, settings: dict[str, dict[str, str]] | None = None
 ) -> AsyncIterator[tuple[Platform, World]]:
     """Run the platform over prices that cross their own average every two seconds, with a model of our own."""
-    recording = _swinging_trades(folder / "trades.csv", seconds=300)
+    recording = _swinging_trades(folder / "trades.csv", seconds=1200)
     with _model() as model_url:
         own = {
             "strategy-engine": {"seed_timeframe_s": "1", "seed_params": '{"ema_cross": {"fast": 2, "slow": 4}}'},

@@ -7,6 +7,7 @@ and the alert has to end.
 import asyncio
 import signal
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,31 +123,25 @@ async def test_money_that_nobody_can_explain_fires_until_the_books_agree(watched
 
 
 async def test_an_order_that_nobody_knows_of_fires_until_the_venue_answers(watched: Watched) -> None:
-    asked = ("/api/v3/order", "/api/v3/openOrders", "/api/v3/myTrades")
-    for path in asked:
-        await fault(watched.platform, kind="refuse", method="GET", path=path)
-    await fault(
-        watched.platform,
-        kind="lose_answer",
-        method="POST",
-        path="/api/v3/order",
-        delay_s=TOO_LATE_FOR_A_REQUEST_S,
-        times=1,
-    )
+    await _trading(watched)
+    async with _failing(watched):
+        for path in ("/api/v3/order", "/api/v3/openOrders", "/api/v3/myTrades"):
+            await fault(watched.platform, kind="refuse", method="GET", path=path)
+        lost = {"method": "POST", "path": "/api/v3/order", "delay_s": TOO_LATE_FOR_A_REQUEST_S, "times": 1}
+        await fault(watched.platform, kind="lose_answer", **lost)
 
-    await watched.alarms.until_fires("UnknownSubmission", "warning")
+        await watched.alarms.until_fires("UnknownSubmission", "warning")
 
-    await fault(watched.platform)
     await watched.alarms.until_over("UnknownSubmission", "warning")
 
 
 async def test_a_venue_that_is_slow_breaks_the_service_level_of_orders(watched: Watched) -> None:
     await watched.alarms.until_over("ServiceLevel", "danger", step="order")
-    await fault(watched.platform, kind="delay", method="POST", path="/api/v3/order", delay_s=2.2)
+    await _trading(watched)
+    async with _failing(watched):
+        await fault(watched.platform, kind="delay", method="POST", path="/api/v3/order", delay_s=2.2)
 
-    await watched.alarms.until_fires("ServiceLevel", "danger", 75, step="order")
-
-    await fault(watched.platform)
+        await watched.alarms.until_fires("ServiceLevel", "danger", 75, step="order")
 
 
 async def test_an_engine_that_stands_still_is_missed_and_then_is_behind(watched: Watched) -> None:
@@ -163,6 +158,21 @@ async def test_an_engine_that_stands_still_is_missed_and_then_is_behind(watched:
     await watched.alarms.until_over("HeartbeatMissing", "danger")
     await watched.alarms.until_over("ServiceDown", "danger")
     await watched.alarms.until_over("StreamLag", "danger")
+
+
+async def _trading(watched: Watched) -> None:
+    """Wait until orders are accepted, whatever the test before did to them."""
+    lately = "SELECT count(*) FROM order_worker.orders WHERE acked_at > now() - interval '2 seconds'"
+    await until(lambda: watched.platform.value(lately), "trading goes on")
+
+
+@asynccontextmanager
+async def _failing(watched: Watched) -> AsyncIterator[None]:
+    """Have the venue work again in the end, also when the test fails: others follow."""
+    try:
+        yield
+    finally:
+        await fault(watched.platform)
 
 
 def _entry_of(amount: int) -> str:
