@@ -60,6 +60,16 @@ test: ## Run all tests; those on real servers need PostgreSQL, Redis, and Rabbit
 	@infra/bootstrap.sh servers-maybe
 	$(PYTHON) -m pytest -q $(PYTEST_ARGS)
 
+# The installed servers are one version of many; these are the others.
+ON_OTHER_SERVERS := shared/tests/integration infra/local/tests/test_local_rights_on_servers.py \
+	services/collector/tests/integration services/order-worker/tests/integration
+
+.PHONY: test-versions
+test-versions: ready ## Tests on PostgreSQL 17, Redis 8, RabbitMQ 4 in containers, and on Python 3.13
+	@infra/images/ready.sh
+	SIGMAX_TEST_SERVERS=containers $(PYTHON) -m pytest -q $(ON_OTHER_SERVERS) $(PYTEST_ARGS)
+	infra/test-python.sh 3.13
+
 .PHONY: test-containers
 test-containers: ready ## The containers as a whole: scaling, kill -9, pauses, cut networks, restarts, backup, hardening
 	@infra/images/ready.sh
