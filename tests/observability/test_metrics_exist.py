@@ -76,8 +76,13 @@ async def test_every_metric_and_label_that_a_rule_or_panel_asks_for_is_there(cle
             patience = time.monotonic() + PATIENCE_S
             while lacking(ours, samples := await scraped(urls)) and time.monotonic() < patience:
                 await asyncio.sleep(0.5)
+            assert await platform.metric("scheduler", "sigmax_redis_memory_bytes") > 0
+            assert await platform.metric("scheduler", "sigmax_postgres_size_bytes") > 0
         await purge(clean, "notifier.dead")
         assert lacking(ours, samples) == []
+        # A figure that cannot be read any more stays as it was, and looks well.
+        failed = {name: service.log.read_text().count("loop_failed") for name, service in platform.services.items()}
+        assert not any(failed.values()), failed
 
     assert len(ours) > 150
     # As long as nobody verifies, nothing may look as if somebody did.
