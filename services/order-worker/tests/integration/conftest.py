@@ -78,8 +78,8 @@ def settings(venue: FakeVenue) -> Callable[..., dict[str, str]]:
         short = {
             "submit_timeout_s": "0.5",
             "recv_window_ms": "500",
-            "send_s": "0.5",
-            "lease_s": "2",
+            "send_s": "1.5",
+            "lease_s": "3",
             "first_look_s": "0.3",
             "absence_window_s": "2",
         }
