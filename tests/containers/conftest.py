@@ -57,7 +57,7 @@ def report() -> Report:
 async def stack(report: Report) -> AsyncIterator[ContainerStack]:
     """Give the running stack. It is removed in the end, whatever happens."""
     is_kept = bool(os.environ.get(KEPT))
-    stack = ContainerStack(PROJECT, repository() / ".sigmax" / PROJECT, [HERE / "compose.override.yaml"])
+    stack = ContainerStack(PROJECT, repository() / ".sigmax" / PROJECT)
     stack.prepare(take_over=is_kept)
     try:
         await stack.start()

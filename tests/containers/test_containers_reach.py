@@ -21,14 +21,18 @@ _REACHED = {"order-worker": {"paper-venue"}, "paper-venue": {"order-worker"}}
 its metrics, and no more. Kubernetes' policies have directions."""
 _PROBE = """
 import json, socket, sys
-told = {}
-for name, host, port in json.loads(sys.argv[1]):
+from concurrent.futures import ThreadPoolExecutor
+
+def tried(target):
     try:
-        socket.create_connection((host, port), 1.5).close()
-        told[name] = "connected"
+        socket.create_connection(target[1:], 2).close()
     except OSError as error:
-        told[name] = type(error).__name__
-print(json.dumps(told))
+        return type(error).__name__
+    return "connected"
+
+targets = [tuple(target) for target in json.loads(sys.argv[1])]
+with ThreadPoolExecutor(20) as pool:
+    print(json.dumps(dict(zip([name for name, *_ in targets], pool.map(tried, targets)))))
 """
 _LISTEN = """
 import socket, sys

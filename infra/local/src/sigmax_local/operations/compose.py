@@ -84,8 +84,8 @@ class Compose:
         return self._call(self.words(*arguments), timeout_s)
 
     def engine(self, *arguments: str, timeout_s: float = _TIMEOUT_S) -> str:
-        """Run a command of Docker itself; give its output. Raises `ComposeError`."""
-        return self._call(["docker", *arguments], timeout_s)
+        """Run a command of Docker itself, away from any compose.yaml; give its output. Raises `ComposeError`."""
+        return self._call(["docker", *arguments], timeout_s, Path("/"))
 
     def execute(self, service: str, *command: str, timeout_s: float = _TIMEOUT_S) -> str:
         """Run a command inside the first container of a service; give its output. Raises `ComposeError`."""
@@ -110,13 +110,14 @@ class Compose:
         counts = Counter(one.service for one in self.containers(*services))
         return [word for name in services for word in ("--scale", f"{name}={counts[name]}")]
 
-    def _call(self, words: Sequence[str], timeout_s: float) -> str:
+    def _call(self, words: Sequence[str], timeout_s: float, folder: Path | None = None) -> str:
         try:
             done = subprocess.run(
                 words,
                 capture_output=True,
                 text=True,
                 env=dict(self.environment),
+                cwd=folder,
                 stdin=subprocess.DEVNULL,
                 timeout=timeout_s,
                 check=False,

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +32,7 @@ SYMBOLS = ("BTC", "ETH", "SOL", "XRP", "ADA", "DOT")
 """Chosen so that each shard of the market data has at least one."""
 TICKS_PER_S = 30
 START_NS = 1_767_605_400_000_000_000
+_RECORDING_S = 600
 _SWING_S = 4
 _STAGGER_S = 0.7
 _WIDE = {
@@ -45,6 +46,13 @@ _WIDE = {
     "duplicate_window_s": 1,
 }
 """The gate decides as always; its limits are wide, so that a run shows the path and not a denial."""
+_OVERRIDE = """
+services:
+  strategy-engine:
+    environment:
+      SIGMAX_SEED_PARAMS: '{"ema_cross": {"fast": 2, "slow": 4}}'
+"""
+"""What people do not choose in .env: strategies that trade every few seconds."""
 _IMAGES = ("PYTHON_IMAGE", "POSTGRES_IMAGE", "REDIS_IMAGE", "RABBITMQ_IMAGE", "SIGMAX_VERSION")
 _POLL_S = 0.25
 _UP_S = 900.0
@@ -82,13 +90,14 @@ def write_recording(path: Path, seconds: int) -> Path:
 class ContainerStack:
     """One project of Compose over a recording."""
 
-    def __init__(self, project: str, folder: Path, overrides: Sequence[Path] = ()) -> None:
+    def __init__(self, project: str, folder: Path) -> None:
         self.folder = folder.resolve()
+        self.recordings = self.folder / "recordings"
         self.compose = Compose(
             repository(),
             self.folder / "env",
             project,
-            tuple(overrides),
+            (self.folder / "override.yaml",),
             # What the shell says of another project is not meant for this one.
             {name: value for name, value in os.environ.items() if not name.startswith(("SIGMAX_", "COMPOSE_"))},
         )
@@ -96,21 +105,18 @@ class ContainerStack:
         self.started_at = datetime.now(UTC)
         self._commands = itertools.count(time.time_ns())
 
-    def prepare(
-        self, *, recording_s: int = 600, settings: Mapping[str, str] | None = None, take_over: bool = False
-    ) -> None:
+    def prepare(self, settings: Mapping[str, str] | None = None, *, take_over: bool = False) -> None:
         """Remove what an earlier run left, and write secrets, variables, and the recording.
 
-        `take_over` goes on with what an earlier run left, if there is any.
+        `settings` are variables of compose.yaml; `take_over` goes on with what an earlier run left, if there is any.
         """
-        if (self.folder / "env").exists():
-            if take_over:
-                return
-            self.remove()
+        if take_over and self.compose.overrides[0].exists():
+            return
+        self.remove()
         shutil.rmtree(self.folder, ignore_errors=True)
-        recordings = self.folder / "recordings"
-        recordings.mkdir(parents=True)
-        write_recording(recordings / "trades.csv", recording_s)
+        self.recordings.mkdir(parents=True)
+        write_recording(self.recordings / "trades.csv", _RECORDING_S)
+        self.compose.overrides[0].write_text(_OVERRIDE, encoding="utf-8")
         write_secrets(self.folder / "secrets")
         known = {**read_variables(repository() / ".env"), **os.environ}
         (port,) = free_ports(1)
@@ -118,7 +124,7 @@ class ContainerStack:
             **{name: known[name] for name in _IMAGES if name in known},
             "SIGMAX_GATEWAY_PORT": str(port),
             "SIGMAX_SOURCE": "replay",
-            "SIGMAX_RECORDINGS": str(recordings),
+            "SIGMAX_RECORDINGS": str(self.recordings),
             "SIGMAX_REPLAY_FILE": "/recordings/trades.csv",
             "SIGMAX_REPLAY_LOOP": "true",
             "SIGMAX_SEED_TIMEFRAME_S": "1",
@@ -149,8 +155,8 @@ class ContainerStack:
         return True
 
     def remove(self) -> None:
-        """Remove containers, networks, and data; safe to repeat."""
-        self.compose.run("down", "--volumes", "--remove-orphans", "--timeout", "10")
+        """Remove containers, networks, and data by the project's name, whatever files there are; safe to repeat."""
+        self.compose.engine("compose", "-p", self.compose.project, "down", "--volumes", "--timeout", "10")
 
     async def on_host(self, *arguments: str, timeout_s: float = _UP_S) -> str:
         """Run a command of Compose beside everything else. Raises `ComposeError`."""
