@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 from order_worker_builders import a_stage, an_approval
 from order_worker_venue import FakeVenue, serving
+from order_worker_waiting import until
 
 from sigmax.runtime.rabbitmq import Publisher, amqp_url
 from sigmax.schemas.base import Message
@@ -36,10 +37,15 @@ class Platform:
         await self.publisher.publish(message.topic, message.encode(), message.message_id, {})
 
     async def allow(self, stage: Stage = Stage.NORMAL, version: int = 1) -> None:
-        """Tell the stages, as risk-gate does every half minute."""
+        """Tell the stages, as risk-gate does every half minute, and wait until a worker knows them.
+
+        They come over another queue than approvals, which might overtake them and find that nothing may be sent.
+        """
         now = datetime.now(UTC)
         for scope in (Scope.GLOBAL, Scope.ACCOUNT):
             await self.say(a_stage(scope, stage, version=version, now=now))
+        known = "SELECT count(*) = 2 FROM stages WHERE stage = $1 AND version = $2"
+        await until(lambda: self.value(known, stage, version))
 
     def approval(self, number: int = 1, **changes: Any) -> OrderApproved:
         key = self.addresses.secrets.get("risk_gate", "approval_key").encode()

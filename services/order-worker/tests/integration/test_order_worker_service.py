@@ -90,7 +90,6 @@ async def test_a_halt_stops_sends_and_says_so(platform: Any, venue: Any, run_ser
         await platform.say(first)
         await reach(platform, first, "filled")
         await platform.allow(Stage.HALTED, version=2)
-        await until(lambda: platform.value("SELECT bool_and(stage = 'halted') FROM stages"))
         second = platform.approval(2)
         await platform.say(second)
         row = await reach(platform, second, "unplaced")
