@@ -18,7 +18,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from sigmax.runtime.migrate import migrate
-from sigmax_local.bench import floor, measures
+from sigmax_local.bench import containers, floor, measures
 from sigmax_local.environment import make_secrets, repository
 from sigmax_local.servers import Addresses, Servers
 from sigmax_local.testkit.cleaning import Cleaner
@@ -70,6 +70,7 @@ def bench(
         }
         rate, arrived = step("ticks per second", lambda: measures.ticks_per_second(addresses, folder, ticks))
         order_rate = step("orders per second", lambda: measures.orders_per_second(addresses, folder, orders))
+    in_containers = _in_containers(seconds, orders)
     report = {
         "version": version("sigmax"),
         "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.system()},
@@ -83,10 +84,20 @@ def bench(
         "ticks_arrived": round(arrived, 6),
         "orders_per_second": round(order_rate, 1),
         "rss_mb": memory,
+        "containers": in_containers,
     }
     out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     console.print(_table(report))
     console.print(f"Written to {out}.")
+
+
+def _in_containers(seconds: int, orders: int) -> dict[str, Any]:
+    """Measure the same through the containers; where that cannot be done, give the reason."""
+    if why := containers.problem():
+        return {"skipped": why}
+    console.print("The same in containers: tick to order, orders per second")
+    latencies, rate = asyncio.run(containers.measure(seconds, orders))
+    return {"tick_to_order_ms": _quantiles(latencies), "orders_per_second": round(rate, 1)}
 
 
 @contextmanager
@@ -137,6 +148,15 @@ def _table(report: dict[str, Any]) -> Table:
     table.add_row("ticks/s, 1,000 instruments", f"{report['ticks_per_second']:,}", f">= {TICKS_BUDGET:,}")
     table.add_row("ticks that arrived", f"{report['ticks_arrived']:.4%}", "100 %")
     table.add_row("orders/s, one order-worker", f"{report['orders_per_second']}", f">= {ORDERS_BUDGET}")
+    inside = report["containers"]
+    if "skipped" in inside:
+        table.add_row("the same in containers", f"skipped: {inside['skipped']}", "")
+    else:
+        there = inside["tick_to_order_ms"]
+        table.add_row("in containers: tick to order, p50", f"{there['p50']} ms, as processes {slow['p50']} ms", "")
+        table.add_row("in containers: tick to order, p99", f"{there['p99']} ms, as processes {slow['p99']} ms", "")
+        rates = f"{inside['orders_per_second']}, as processes {report['orders_per_second']}"
+        table.add_row("in containers: orders/s, one order-worker", rates, "")
     for service, megabytes in report["rss_mb"].items():
         table.add_row(f"memory of {service}", f"{megabytes} MB", "")
     return table

@@ -20,9 +20,9 @@ from sigmax_local.testkit.otlp import collecting
 from sigmax_local.testkit.platform import Platform, running_platform
 
 TICKS_PER_S = 100
-_WARM_UP_S = 10
-_ORDERS_TIMEOUT_S = 180.0
-_STEADY_S = 2.0
+WARM_UP_S = 10
+ORDERS_TIMEOUT_S = 180.0
+STEADY_S = 2.0
 _QUIET_S = 10.0
 """No more ticks for so long means that no more will come."""
 _ENGINE_TICKS = "sigmax_strategy_engine_ticks_total"
@@ -60,7 +60,7 @@ async def tick_to_order(
     With a `trace_ratio`, that part of all chains is recorded and sent to a collector beside the stack.
     """
     file = folder / "swings.parquet"
-    swings(file, instruments=4, ticks_per_s=TICKS_PER_S, seconds=seconds + _WARM_UP_S, period_s=4)
+    swings(file, instruments=4, ticks_per_s=TICKS_PER_S, seconds=seconds + WARM_UP_S, period_s=4)
     with collecting() as collector:
         tracing = {"otlp_endpoint": collector.url, "trace_ratio": str(trace_ratio)} if trace_ratio else {}
         settings = {name: dict(tracing) for name in SERVICES}
@@ -72,8 +72,8 @@ async def _latencies(
     addresses: Addresses, file: Path, seconds: int, settings: Mapping[str, Mapping[str, str]]
 ) -> tuple[list[float], dict[str, float]]:
     async with running_platform(addresses, file, settings=settings) as stack:
-        await asyncio.sleep(seconds + _WARM_UP_S + _STEADY_S)
-        rows = await stack.rows(_LATENCIES, _WARM_UP_S)
+        await asyncio.sleep(seconds + WARM_UP_S + STEADY_S)
+        rows = await stack.rows(_LATENCIES, WARM_UP_S)
         return [row["seconds"] for row in rows], stack.rss_mb()
 
 
@@ -109,7 +109,7 @@ async def _add_slow_strategies(addresses: Addresses) -> None:
 
 
 async def _first_ticks(stack: Platform) -> tuple[float, float]:
-    deadline = time.monotonic() + _ORDERS_TIMEOUT_S
+    deadline = time.monotonic() + ORDERS_TIMEOUT_S
     while time.monotonic() < deadline:
         if seen := await stack.metric("strategy-engine", _ENGINE_TICKS):
             return time.monotonic(), seen
@@ -122,16 +122,16 @@ async def orders_per_second(addresses: Addresses, folder: Path, orders: int) -> 
     file = folder / "many.parquet"
     swings(file, instruments=100, ticks_per_s=200, seconds=3600, period_s=60)
     async with running_platform(addresses, file, without=("strategy-engine", "llm-controller")) as stack:
-        await asyncio.sleep(_STEADY_S)
+        await asyncio.sleep(STEADY_S)
         (known,) = await stack.rows("SELECT count(*) AS count FROM collector.instruments")
         await _approve(addresses, orders, int(known["count"]))
-        deadline = time.monotonic() + _ORDERS_TIMEOUT_S
+        deadline = time.monotonic() + ORDERS_TIMEOUT_S
         while time.monotonic() < deadline:
             (row,) = await stack.rows(_FILLED)
             if row["count"] >= orders:
                 return float(orders / (row["last"] - row["first"]).total_seconds())
             await asyncio.sleep(0.2)
-        raise RuntimeError(f"{row['count']} of {orders} orders were filled within {_ORDERS_TIMEOUT_S:.0f} s")
+        raise RuntimeError(f"{row['count']} of {orders} orders were filled within {ORDERS_TIMEOUT_S:.0f} s")
 
 
 async def _approve(addresses: Addresses, orders: int, instruments: int) -> None:
@@ -139,17 +139,21 @@ async def _approve(addresses: Addresses, orders: int, instruments: int) -> None:
     connection = await aio_pika.connect(addresses.rabbitmq_url_as("risk_gate"))
     async with connection:
         exchange = await (await connection.channel()).get_exchange(EXCHANGE, ensure=False)
-        now = datetime.now(UTC)
-        approvals = [sign(_approval(number, number % instruments, now), key) for number in range(orders)]
         await asyncio.gather(
             *(
                 exchange.publish(
                     aio_pika.Message(approved.encode(), delivery_mode=aio_pika.DeliveryMode.PERSISTENT),
                     OrderApproved.TOPIC,
                 )
-                for approved in approvals
+                for approved in approvals(orders, instruments, key)
             )
         )
+
+
+def approvals(orders: int, instruments: int, key: bytes) -> list[OrderApproved]:
+    """Give signed approvals of orders that fill at once, spread over the instruments."""
+    now = datetime.now(UTC)
+    return [sign(_approval(number, number % instruments, now), key) for number in range(orders)]
 
 
 def _approval(number: int, instrument: int, now: datetime) -> OrderApproved:
@@ -173,7 +177,7 @@ def _approval(number: int, instrument: int, now: datetime) -> OrderApproved:
         limit_price=price * 2,
         time_in_force="ioc",
         reference_price=price,
-        valid_until=now + timedelta(seconds=_ORDERS_TIMEOUT_S),
+        valid_until=now + timedelta(seconds=ORDERS_TIMEOUT_S),
         tick_received_at=now,
         market_time=now,
         stage="normal",
