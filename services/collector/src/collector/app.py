@@ -17,7 +17,8 @@ from sigmax.runtime.service import Service, build_service
 from sigmax.schemas.market import TICKS_ACCEPTED
 
 _TIMER_S = 0.5
-_RELIST_S = 30.0
+_RELIST_S = 3.0
+"""A Redis that was killed comes back without the list, and nothing is approved before it is there again."""
 _HOUR_S = 3600.0
 
 
