@@ -9,7 +9,7 @@ import time
 import pytest
 
 from sigmax.schemas.topology import SERVICES
-from sigmax_local.operations.compose import SERVERS
+from sigmax_local.compose import SERVERS
 from sigmax_local.testkit.container_report import Report
 from sigmax_local.testkit.container_stack import ContainerStack
 

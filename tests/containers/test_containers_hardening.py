@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sigmax.schemas.topology import SERVICES, owner_of
-from sigmax_local.operations.compose import SERVERS, ComposeError
+from sigmax_local.compose import SERVERS, ComposeError
 from sigmax_local.testkit.container_stack import ContainerStack
 
 ALL = (*SERVICES, *SERVERS)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from sigmax.schemas.topology import SERVICES
-from sigmax_local.operations.compose import SERVERS, ComposeError
+from sigmax_local.compose import SERVERS, ComposeError
 from sigmax_local.testkit.container_stack import ContainerStack
 
 _PORTS = {"postgres": 5432, "redis": 6379, "rabbitmq": 5672}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from sigmax_local.operations.compose import Container
+from sigmax_local.container_list import Container
 from sigmax_local.testkit.container_stack import ContainerStack
 
 _SUBMITS = "sigmax_order_submits_total"

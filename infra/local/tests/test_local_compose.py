@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sigmax_local import compose, container_run
-from sigmax_local.compose import Compose
+from sigmax_local import container_found, container_run
+from sigmax_local.container_found import FoundContainers
 from sigmax_local.container_list import Container, containers_of, parts_of, prices_of, rows_of
 from sigmax_local.container_run import ContainerRun
 from sigmax_local.feed import Feed
@@ -150,15 +150,15 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
     for name in ("SIGMAX_GATEWAY_PORT", "SIGMAX_COMPOSE_DIR", "COMPOSE_PROJECT_NAME"):
         monkeypatch.delenv(name, raising=False)
     fake = FakeDocker(tmp_path)
-    monkeypatch.setattr(compose, "docker", fake)
+    monkeypatch.setattr(container_found, "docker", fake)
     monkeypatch.setattr(container_run, "docker", fake)
     return fake
 
 
 def test_a_clone_finds_its_running_containers(docker: FakeDocker) -> None:
-    assert Compose.find(docker.clone) is None
+    assert FoundContainers.find(docker.clone) is None
     docker.listed = LISTED
-    project = Compose.find(docker.clone)
+    project = FoundContainers.find(docker.clone)
     assert project is not None
     assert [part.name for part in project.parts][-1] == "risk-gate"
     assert not project.is_ready
@@ -166,51 +166,51 @@ def test_a_clone_finds_its_running_containers(docker: FakeDocker) -> None:
 
 def test_containers_of_another_clone_are_not_ours_to_touch(docker: FakeDocker) -> None:
     docker.listed, docker.folder = LISTED, "/other"
-    assert Compose.find(docker.clone) is None
+    assert FoundContainers.find(docker.clone) is None
     with pytest.raises(StackError, match=r"/other.*COMPOSE_PROJECT_NAME"):
-        ContainerRun(Compose(docker.clone), FEED).prepare()
+        ContainerRun(FoundContainers(docker.clone), FEED).prepare()
 
 
 def test_without_docker_there_is_nothing_to_find_and_a_start_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert Compose.find(tmp_path) is None
+    assert FoundContainers.find(tmp_path) is None
     with pytest.raises(StackError, match="Docker is not installed"):
-        ContainerRun(Compose(tmp_path), FEED).prepare()
+        ContainerRun(FoundContainers(tmp_path), FEED).prepare()
 
 
 def test_a_start_writes_secrets_and_prices(docker: FakeDocker) -> None:
-    project = Compose(docker.clone)
+    project = FoundContainers(docker.clone)
     run = ContainerRun(project, FEED)
     run.prepare()
     assert run.is_first_start
     assert (project.secrets / "api_gateway" / "first_admin_password").exists()
     assert project.variables["SIGMAX_REPLAY_FILE"] == f"/recordings/{RECORDING.name}"
     assert run.gateway_url.endswith(":" + project.variables["SIGMAX_GATEWAY_PORT"])
-    again = ContainerRun(Compose(docker.clone), FEED)
+    again = ContainerRun(FoundContainers(docker.clone), FEED)
     again.prepare()
     assert not again.is_first_start
 
 
 def test_a_second_start_is_refused_and_changes_no_prices(docker: FakeDocker) -> None:
-    ContainerRun(Compose(docker.clone), FEED).prepare()
+    ContainerRun(FoundContainers(docker.clone), FEED).prepare()
     docker.listed = LISTED
     before = read_variables(docker.clone / ".env")
     other = Feed("other", "others", "USD", {"source": "ccxt"}, timeframe_s=1)
     with pytest.raises(StackError, match="run already"):
-        ContainerRun(Compose(docker.clone), other).prepare()
+        ContainerRun(FoundContainers(docker.clone), other).prepare()
     assert read_variables(docker.clone / ".env") == before
 
 
 def test_books_in_one_currency_are_not_mixed_with_prices_in_another(docker: FakeDocker) -> None:
-    ContainerRun(Compose(docker.clone), FEED).prepare()
+    ContainerRun(FoundContainers(docker.clone), FEED).prepare()
     other = Feed("other", "others", "USDT", {"source": "ccxt"}, timeframe_s=1)
     docker.volumes = "sigmax_postgres\n"
     with pytest.raises(StackError, match=r"in USD,.*in USDT"):
-        ContainerRun(Compose(docker.clone), other).prepare()
+        ContainerRun(FoundContainers(docker.clone), other).prepare()
     docker.volumes = ""
-    ContainerRun(Compose(docker.clone), other).prepare()
+    ContainerRun(FoundContainers(docker.clone), other).prepare()
 
 
 def test_only_images_that_are_made_here_are_built(docker: FakeDocker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,5 +223,5 @@ def test_only_images_that_are_made_here_are_built(docker: FakeDocker, monkeypatc
     monkeypatch.setattr(container_run.subprocess, "run", build)
     for images in (["postgres:17", "sigmax/risk-gate:0.1.0"], ["sigmax/risk-gate:0.1.0"], []):
         docker.images = images
-        ContainerRun(Compose(docker.clone), FEED).prepare()
+        ContainerRun(FoundContainers(docker.clone), FEED).prepare()
     assert built == [["infra/images/services.sh", "risk-gate"]]

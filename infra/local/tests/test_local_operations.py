@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from sigmax_local.compose import Compose
 from sigmax_local.environment import repository
 from sigmax_local.operations.backup import write_backup
-from sigmax_local.operations.compose import Compose
 from sigmax_local.operations.database import DatabaseError, OnThisMachine, query
 from sigmax_local.operations.manifest import BackupError, Manifest, check_content, path_of
 from sigmax_local.operations.restore import check_revisions

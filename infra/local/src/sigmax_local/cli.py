@@ -19,7 +19,7 @@ from rich.console import Console
 from sigmax.schemas.topology import SERVICES
 from sigmax_local import demo as demo_runs
 from sigmax_local import people, view
-from sigmax_local.compose import Compose
+from sigmax_local.container_found import FoundContainers
 from sigmax_local.container_run import ContainerRun
 from sigmax_local.environment import repository
 from sigmax_local.feed import Feed, FeedError, cache_folder, choose_feed
@@ -128,7 +128,7 @@ def up(
     if foreground:
         raise typer.Exit(_run(stack, feed, demo_runs.Show(console, is_quiet=True)))
     if stack is Kind.CONTAINERS:
-        run = ContainerRun(Compose(_repository()), feed)
+        run = ContainerRun(FoundContainers(_repository()), feed)
         with _told_errors():
             console.print(f"Prices: {feed.title}", markup=False)
             run.prepare()
@@ -204,7 +204,7 @@ def down(
 def _remove_data(kind: Kind | None) -> None:
     """Remove the data of one kind of stack, or of both. Raises `StackError`."""
     home = Home(_repository())
-    project = Compose(home.repository)
+    project = FoundContainers(home.repository)
     if kind is not Kind.PROCESSES and project.has_been_used():
         project.remove_data()
     unwanted = {
@@ -312,7 +312,7 @@ def _log(kind: Kind | None, service: str, lines: int, *, follow: bool) -> Iterat
         return _only(found).log_lines(service, lines, follow=follow)
     home = Home(_repository())
     folder = None if kind is Kind.CONTAINERS else newest_logs(home)
-    project = Compose(home.repository)
+    project = FoundContainers(home.repository)
     started_at = None if kind is Kind.PROCESSES else project.started_at()
     if started_at is not None and (folder is None or started_at > folder.stat().st_mtime):
         project.look()
@@ -395,7 +395,7 @@ def _found(kind: Kind | None) -> list[Found]:
     if kind is not Kind.CONTAINERS:
         candidates.append(FoundProcesses.find(Home(clone)))
     if kind is not Kind.PROCESSES:
-        candidates.append(Compose.find(clone))
+        candidates.append(FoundContainers.find(clone))
     return [one for one in candidates if one is not None]
 
 
@@ -465,7 +465,7 @@ def _run_processes(home: Home, feed: Feed, show: demo_runs.Show) -> int:
 
 
 def _run_containers(home: Home, feed: Feed, show: demo_runs.Show) -> int:
-    stack = ContainerRun(Compose(home.repository), feed)
+    stack = ContainerRun(FoundContainers(home.repository), feed)
     stack.prepare()
     console.print("Starting the containers of compose.yaml")
     return asyncio.run(demo_runs.run(stack, show))

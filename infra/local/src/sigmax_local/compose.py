@@ -1,157 +1,103 @@
-"""The Compose project of a clone, seen and steered through Docker's own commands."""
+"""One project of Docker Compose: its containers, and what is done to them."""
 
-import contextlib
 import os
-import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from sigmax_local.container_list import Container, containers_of, parts_of, prices_of, rows_of
-from sigmax_local.ports import LOOPBACK
-from sigmax_local.runs import Kind, Part, StackError
-from sigmax_local.servers.containers import GATEWAY_PORT, read_variables
+from sigmax_local.container_list import Container, containers_of
+from sigmax_local.runs import StackError
+from sigmax_local.servers.containers import read_variables
 
-PORT = "SIGMAX_GATEWAY_PORT"
-STOP_S = 180.0
-"""How long containers may take to end; each is given a grace of its own."""
+SERVERS = ("postgres", "redis", "rabbitmq")
+JOBS = ("migrate", "topology")
+_WATCHERS = ("prometheus", "alertmanager", "grafana", "jaeger")
+_TIMEOUT_S = 900.0
+"""The longest is the start of all on a machine that is busy elsewhere."""
 _ANSWER_S = 20.0
-_ERASED = "\x1b[2K"
-"""Compose begins each line with it, even when it is told to leave out all colors."""
+_LINES_SAID = 15
 
 
+class ComposeError(StackError):
+    """Compose or the engine said no. The text has its words."""
+
+
+@dataclass(frozen=True)
 class Compose:
-    """The Compose project of a clone."""
+    """A project: a folder with compose.yaml, a file with its variables, and a name."""
 
-    kind = Kind.CONTAINERS
+    folder: Path
+    env_file: Path
+    project: str = ""
+    """Empty takes the one of compose.yaml."""
+    overrides: tuple[Path, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    """Its variables go before those of the file."""
 
-    def __init__(self, repository: Path) -> None:
-        self.repository = repository
-        self.containers: list[Container] = []
-        self._expected: list[str] | None = None
-
-    @classmethod
-    def find(cls, repository: Path) -> "Compose | None":
-        """Give the project when any of its containers runs; None when none does, or there is no engine to ask."""
-        project = cls(repository)
-        with contextlib.suppress(StackError):
-            project.look()
-        return project if project.is_up else None
-
-    @property
-    def variables(self) -> dict[str, str]:
-        """Give what Compose reads: `.env`, and over it the shell."""
-        return {**read_variables(self.repository / ".env"), **os.environ}
-
-    @property
-    def folder(self) -> Path:
-        """Give where the containers' secrets and settings are."""
-        return Path(self.variables.get("SIGMAX_COMPOSE_DIR") or self.repository / ".sigmax" / "compose")
-
-    @property
-    def secrets(self) -> Path:
-        """Give the folder that holds `<owner>/<secret>`."""
-        return self.folder / "secrets"
+    def variable(self, name: str, default: str = "") -> str:
+        """Give what compose.yaml is told."""
+        return self.environment.get(name) or read_variables(self.env_file).get(name) or default
 
     @property
     def gateway_url(self) -> str:
         """Give the address for people."""
-        return f"http://{LOOPBACK}:{self.variables.get(PORT) or GATEWAY_PORT}"
+        return f"http://127.0.0.1:{self.variable('SIGMAX_GATEWAY_PORT', '8080')}"
 
     @property
-    def prices(self) -> str:
-        """Name where prices come from."""
-        return prices_of(self.variables)
+    def secrets(self) -> Path:
+        """Give the folder that holds `<owner>/<secret>`."""
+        return Path(self.variable("SIGMAX_COMPOSE_DIR")) / "secrets"
 
-    @property
-    def is_up(self) -> bool:
-        """Say whether any container ran at the last look."""
-        return any(one.state in {"running", "restarting", "paused"} for one in self.containers)
+    def words(self, *arguments: str) -> list[str]:
+        """Give the command line."""
+        files = [self.folder / "compose.yaml", *self.overrides]
+        return [
+            *("docker", "compose", "--env-file", str(self.env_file), "--project-directory", str(self.folder)),
+            *(word for file in files for word in ("-f", str(file))),
+            *(("-p", self.project) if self.project else ()),
+            *arguments,
+        ]
 
-    @property
-    def parts(self) -> Sequence[Part]:
-        """Give how each replica fared at the last look."""
-        return parts_of(self.containers, self._expected or ())
+    def run(self, *arguments: str, timeout_s: float = _TIMEOUT_S) -> str:
+        """Run a command of Compose; give its output. Raises `ComposeError`."""
+        return docker(self.words(*arguments)[1:], self.folder, timeout_s, self.environment)
 
-    @property
-    def is_ready(self) -> bool:
-        """Say whether everything was ready at the last look."""
-        return bool(self.parts) and all(part.is_ready for part in self.parts)
+    def engine(self, *arguments: str, timeout_s: float = _TIMEOUT_S) -> str:
+        """Run a command of Docker itself, away from any compose.yaml; give its output. Raises `ComposeError`."""
+        return docker(arguments, Path("/"), timeout_s, self.environment)
 
-    def look(self) -> None:
-        """See how the containers of this clone fare. Raises `StackError`."""
-        listed = self.ask("ps", "--all", "--format", "json")
-        ids = [row["ID"] for row in rows_of(listed)]
-        inspected = docker(["inspect", *ids], self.repository) if ids else ""
-        found = containers_of(listed, inspected)
-        self.containers = [one for one in found if one.folder in {"", str(self.repository)}]
-        if others := {one.folder for one in found if one.state == "running"} - {"", str(self.repository)}:
-            raise StackError(
-                f"Containers of {min(others)} run under this project's name: stop them there, or give this clone"
-                " another name in the variable COMPOSE_PROJECT_NAME."
-            )
-        if self._expected is None:
-            self._expected = self.ask("config", "--services").split()
+    def execute(self, service: str, *command: str, timeout_s: float = _TIMEOUT_S) -> str:
+        """Run a command inside the first container of a service; give its output. Raises `ComposeError`."""
+        return self.run("exec", "-T", service, *command, timeout_s=timeout_s)
 
-    def ask(self, *words: str) -> str:
-        """Give what `docker compose` says. Raises `StackError`."""
-        return docker(["compose", *words], self.repository)
+    def containers(self, *services: str) -> list[Container]:
+        """Give the containers of some services, else all of the project; also those that have ended."""
+        found = containers_of(self.run("ps", "--all", "--no-trunc", "--format", "json"))
+        return [one for one in found if not services or one.service in services]
 
-    def log_lines(self, service: str, lines: int, *, follow: bool) -> Iterator[str]:
-        """Give the last lines that a service wrote, of all its replicas. Raises `StackError`."""
-        names = sorted({one.service for one in self.containers})
-        if service not in names:
-            raise StackError(f"There is no log of {service}. There are: {', '.join(names) or 'none yet'}")
-        return self._log_lines(service, lines, follow=follow)
+    def services(self) -> list[str]:
+        """Give the services of ours that have containers: who reads and writes, and is no server and no job."""
+        others = {*SERVERS, *JOBS, *_WATCHERS}
+        return sorted({one.service for one in self.containers()} - others)
 
-    def _log_lines(self, service: str, lines: int, *, follow: bool) -> Iterator[str]:
-        is_alone = sum(one.service == service for one in self.containers) == 1
-        words = ["logs", "--tail", str(lines)]
-        words += ["--no-log-prefix"] if is_alone else []
-        words += ["--follow"] if follow else []
-        command = ["docker", "compose", "--ansi", "never", *words, service]
-        with subprocess.Popen(command, cwd=self.repository, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            try:
-                yield from (line.rstrip("\n").removeprefix(_ERASED) for line in process.stdout)
-            finally:
-                process.terminate()
-
-    def take_down(self) -> None:
-        """Stop and remove the containers; data stays. Raises `StackError`."""
-        docker(["compose", "down"], self.repository, STOP_S)
-
-    def remove_data(self) -> None:
-        """Remove containers and data. Raises `StackError`."""
-        docker(["compose", "down", "--volumes"], self.repository, STOP_S)
-
-    def has_been_used(self) -> bool:
-        """Say whether there may be containers or data of this clone: its secrets were made, and there is Docker."""
-        return self.secrets.exists() and shutil.which("docker") is not None
-
-    @property
-    def up_log(self) -> Path:
-        """Give the file with what Compose said at the last start."""
-        return self.folder / "up.log"
-
-    def started_at(self) -> float | None:
-        """Give when the containers were started last, in seconds since 1970; None when never from here."""
-        return self.up_log.stat().st_mtime if self.up_log.exists() else None
-
-    def missing_images(self) -> list[str]:
-        """Give the images that are not on this machine. Raises `StackError`."""
-        wanted = sorted(set(self.ask("config", "--images").split()))
-        words = ["image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]
-        there = set(docker(words, self.repository).split())
-        return [image for image in wanted if image not in there]
+    def scales(self, services: Sequence[str]) -> list[str]:
+        """Give the options that keep as many replicas as there are."""
+        counts = Counter(one.service for one in self.containers(*services))
+        return [word for name in services for word in ("--scale", f"{name}={counts[name]}")]
 
 
-def docker(words: Sequence[str], folder: Path, timeout_s: float = _ANSWER_S) -> str:
-    """Give what `docker` says. Raises `StackError`."""
+def docker(
+    words: Sequence[str], folder: Path, timeout_s: float = _ANSWER_S, environment: Mapping[str, str] | None = None
+) -> str:
+    """Give what `docker` says. Raises `ComposeError`."""
     try:
         done = subprocess.run(
             ["docker", *words],
             cwd=folder,
+            env=None if environment is None else dict(environment),
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=timeout_s,
@@ -159,9 +105,10 @@ def docker(words: Sequence[str], folder: Path, timeout_s: float = _ANSWER_S) -> 
             start_new_session=True,  # a Ctrl-C is for us alone
         )
     except FileNotFoundError:
-        raise StackError("Docker is not installed here: its command `docker` is not found.") from None
+        raise ComposeError("Docker is not installed here: its command `docker` is not found.") from None
     except subprocess.TimeoutExpired:
-        raise StackError(f"docker {words[0]} did not answer within {timeout_s:.0f} s.") from None
+        raise ComposeError(f"Not done within {timeout_s:.0f} s: docker {' '.join(words[:4])}") from None
     if done.returncode != 0:
-        raise StackError(done.stderr.strip() or f"docker {' '.join(words[:2])} failed.")
+        said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-_LINES_SAID:])
+        raise ComposeError(said or f"docker {' '.join(words[:4])} failed.")
     return done.stdout

@@ -34,10 +34,21 @@ class Container:
     """What its last health check printed."""
     folder: str = ""
     """The clone it was started from."""
+    name: str = ""
+
+    @property
+    def is_running(self) -> bool:
+        """Say whether its process runs."""
+        return self.state == "running"
+
+    @property
+    def is_healthy(self) -> bool:
+        """Say whether its health check passes."""
+        return self.is_running and self.health == "healthy"
 
 
-def containers_of(listed: str, inspected: str) -> list[Container]:
-    """Read `docker compose ps --format json` and `docker inspect` of the same containers."""
+def containers_of(listed: str, inspected: str = "") -> list[Container]:
+    """Read `docker compose ps --format json`, and `docker inspect` of the same containers where more is to be known."""
     details = {one["Id"][:_ID_CHARACTERS]: one for one in json.loads(inspected or "[]")}
     return [_container(row, details.get(row["ID"][:_ID_CHARACTERS], {})) for row in rows_of(listed)]
 
@@ -58,13 +69,14 @@ def _container(row: Mapping[str, Any], details: Mapping[str, Any]) -> Container:
     return Container(
         service=row["Service"],
         number=int(number) if number.isdecimal() else 1,
-        id=row["ID"][:_ID_CHARACTERS],
+        id=row["ID"],
         state=row["State"],
         health=row.get("Health", ""),
         exit_code=row.get("ExitCode", 0),
         restarts=details.get("RestartCount", 0),
         said=checks[-1].get("Output", "").strip(),
         folder=labels.get("com.docker.compose.project.working_dir", ""),
+        name=row["Name"],
     )
 
 
@@ -77,7 +89,7 @@ def parts_of(containers: Iterable[Container], expected: Iterable[str] = ()) -> l
             f"{one.service} {one.number}" if replicas.count(one.service) > 1 else one.service,
             _health(one),
             one.restarts,
-            one.id,
+            one.id[:_ID_CHARACTERS],
             tuple(_problems(one)),
         )
         for one in found

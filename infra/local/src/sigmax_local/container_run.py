@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from sigmax.schemas.topology import SERVICES
-from sigmax_local.compose import PORT, STOP_S, Compose, docker
+from sigmax_local.compose import docker
+from sigmax_local.container_found import PORT, STOP_S, FoundContainers
 from sigmax_local.feed import Feed
 from sigmax_local.people import first_password_file
 from sigmax_local.ports import is_free, prefer
@@ -38,7 +39,7 @@ class ContainerRun:
 
     kind = Kind.CONTAINERS
 
-    def __init__(self, project: Compose, feed: Feed | None) -> None:
+    def __init__(self, project: FoundContainers, feed: Feed | None) -> None:
         self.is_first_start = False
         self._project = project
         self._feed = feed

@@ -16,8 +16,8 @@ from sigmax_local.bench.measures import (
     approvals,
 )
 from sigmax_local.bench.recordings import swings
+from sigmax_local.compose import Compose, ComposeError
 from sigmax_local.environment import repository
-from sigmax_local.operations.compose import Compose, ComposeError
 from sigmax_local.servers.containers import set_variables
 from sigmax_local.testkit.container_stack import ContainerStack, engine_problem
 

@@ -10,10 +10,10 @@ from typing import Annotated
 
 import typer
 
+from sigmax_local.compose import Compose, ComposeError
 from sigmax_local.environment import repository
 from sigmax_local.gateway import Gateway, GatewayError
 from sigmax_local.operations.backup import write_backup
-from sigmax_local.operations.compose import Compose, ComposeError
 from sigmax_local.operations.database import DatabaseError, InContainer, OnThisMachine, Place
 from sigmax_local.operations.manifest import BackupError, Manifest, check_content
 from sigmax_local.operations.restore import check_revisions, loss_of, restore

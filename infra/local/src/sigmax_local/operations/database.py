@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from sigmax.runtime.rights import DATABASE
-from sigmax_local.operations.compose import Compose
+from sigmax_local.compose import Compose
 from sigmax_local.ports import LOOPBACK
 from sigmax_local.secret_store import SUPERUSER
 from sigmax_local.servers import Addresses

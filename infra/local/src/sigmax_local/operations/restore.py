@@ -17,8 +17,8 @@ from alembic.script import ScriptDirectory
 
 from sigmax.runtime.rights import DATABASE, MIGRATOR
 from sigmax.schemas.topology import SERVICES, owner_of
+from sigmax_local.compose import SERVERS, Compose, ComposeError
 from sigmax_local.operations.backup import TIMESCALEDB
-from sigmax_local.operations.compose import SERVERS, Compose, ComposeError
 from sigmax_local.operations.database import DatabaseError, InContainer, Place, query, writing
 from sigmax_local.operations.manifest import BackupError, Manifest
 from sigmax_local.operations.retelling import retell

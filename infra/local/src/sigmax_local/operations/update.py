@@ -3,7 +3,8 @@
 import time
 from collections.abc import Callable, Sequence
 
-from sigmax_local.operations.compose import JOBS, SERVERS, Compose, ComposeError, Container
+from sigmax_local.compose import JOBS, SERVERS, Compose, ComposeError
+from sigmax_local.container_list import Container
 
 IN_PLACE = frozenset({"api-gateway", "paper-venue"})
 """Of which there cannot be two: one has a published port, one is the venue. They are away for some seconds."""

@@ -19,15 +19,16 @@ from typing import Any, TypeVar
 
 import httpx2
 
+from sigmax_local.compose import JOBS, Compose, ComposeError
+from sigmax_local.container_list import Container
 from sigmax_local.environment import repository
 from sigmax_local.gateway import Gateway, GatewayError
-from sigmax_local.operations.compose import JOBS, Compose, ComposeError, Container
 from sigmax_local.ports import free_ports
 from sigmax_local.servers.containers import read_variables, set_variables, write_environment, write_secrets
+from sigmax_local.testkit.platform import CURRENCY, WIDE_LIMITS
 
 T = TypeVar("T")
 
-CURRENCY = "USDT"
 SYMBOLS = ("BTC", "ETH", "SOL", "XRP", "ADA", "DOT")
 """Chosen so that each shard of the market data has at least one."""
 TICKS_PER_S = 30
@@ -35,17 +36,6 @@ START_NS = 1_767_605_400_000_000_000
 _RECORDING_S = 600
 _SWING_S = 4
 _STAGGER_S = 0.7
-_WIDE = {
-    "order_notional_max": "1e6",
-    "position_notional_max": "1e7",
-    "volume_share_max_pct": "100",
-    "concentration_max_pct": "100",
-    "strategy_budget_pct": "100",
-    "strategy_orders_per_s_max": 10_000,
-    "account_orders_per_s_max": 10_000,
-    "duplicate_window_s": 1,
-}
-"""The gate decides as always; its limits are wide, so that a run shows the path and not a denial."""
 _OVERRIDE = """
 services:
   strategy-engine:
@@ -130,7 +120,7 @@ class ContainerStack:
             "SIGMAX_SEED_TIMEFRAME_S": "1",
             "SIGMAX_ACCOUNT_CURRENCY": CURRENCY,
             "SIGMAX_OPENING_BALANCES": json.dumps({CURRENCY: "1000000"}),
-            "SIGMAX_START_LIMITS": json.dumps(_WIDE),
+            "SIGMAX_START_LIMITS": json.dumps(WIDE_LIMITS),
             **(settings or {}),
         }
         set_variables(self.folder / "env", values)

@@ -17,7 +17,7 @@ from sigmax_local.testkit.service_process import ServiceProcess, running_service
 
 CURRENCY = "USDT"
 ADMIN_PASSWORD = "a long enough password for tests"  # noqa: S105 - of stacks that live for one test
-_WIDE = {
+WIDE_LIMITS = {
     "order_notional_max": "1e6",
     "position_notional_max": "1e7",
     "volume_share_max_pct": "100",
@@ -118,7 +118,7 @@ async def running_platform(
             "opening_balances": json.dumps({CURRENCY: "1000000"}),
             "admin_enabled": "true",
         },
-        "risk-gate": {**account, "start_limits": json.dumps({**_WIDE, **(limits or {})})},
+        "risk-gate": {**account, "start_limits": json.dumps({**WIDE_LIMITS, **(limits or {})})},
         "order-worker": {**account, "venue_url": f"http://{LOOPBACK}:{venue_port}"},
         "api-gateway": {},
         "strategy-engine": {},
