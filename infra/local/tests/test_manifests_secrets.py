@@ -128,6 +128,7 @@ def test_the_command_fails_when_something_is_missing(tmp_path: Path) -> None:
     assert "order_worker/venue_api_key" in done.output
 
 
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 @pytest.mark.parametrize("overlay", ["paper", "live"])
 def test_git_takes_no_secret(overlay: str) -> None:
     if not (repository() / ".git").exists():
