@@ -140,8 +140,8 @@ def test_where_nothing_runs_the_log_is_that_of_what_was_started_last(
     containers.parent.mkdir()
     containers.touch()
     os.utime(containers, (2e9, 2e9) if last == "containers" else (1e9, 1e9))
-    monkeypatch.setattr(cli.Compose, "look", lambda _project: None)
-    monkeypatch.setattr(cli.Compose, "log_lines", lambda *_, **__: iter(["of a container"]))
+    monkeypatch.setattr(cli.FoundContainers, "look", lambda _project: None)
+    monkeypatch.setattr(cli.FoundContainers, "log_lines", lambda *_, **__: iter(["of a container"]))
     assert invoke("logs", "risk-gate").stdout == told
 
 

@@ -32,7 +32,9 @@ def test_a_symbol_is_taken_apart(text: str, parsed: Symbol) -> None:
     assert parse_symbol(text) == parsed
 
 
-@pytest.mark.parametrize("text", ["", " ", "A B", "BTC@x", "/USDT", "BTC/", "X" * 25, "BTC\tUSD", "비트코인"])
+@pytest.mark.parametrize(
+    "text", ["", " ", "A B", "BTC@x", "/USDT", "BTC/", "-PERP", "_PERP", "X" * 25, "BTC\tUSD", "비트코인"]
+)
 def test_what_makes_no_instrument_id_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"symbol|quote"):
         parse_symbol(text)

@@ -40,6 +40,8 @@ def parse_symbol(text: str) -> Symbol:
     symbol = text.strip().upper()
     if not _SHAPE.fullmatch(symbol):
         raise ValueError(f"{text!r} is not a symbol: letters, digits and . - _ / : ^ = only, at most 24 of them")
+    if not symbol[0].isalnum():
+        raise ValueError(f"{text!r} is not a symbol: it begins with a separator")
     for separator in ("/", "-", "_", ":"):
         base, found, quote = symbol.rpartition(separator)
         if found and base and (quote in QUOTES or separator == "/"):
@@ -53,8 +55,8 @@ def parse_symbol(text: str) -> Symbol:
     if _KRX_CODE.fullmatch(symbol):
         return Symbol(symbol, "KRW", "equity")
     plain = symbol.replace("/", "-")
-    if not plain[0].isalnum() or not plain[-1].isalnum():
-        raise ValueError(f"{text!r} is not a symbol: it begins or ends with a separator")
+    if not plain[-1].isalnum():
+        raise ValueError(f"{text!r} is not a symbol: it ends with a separator")
     if plain in _CRYPTO_BASES:
         return Symbol(plain, "USD", "crypto")
     return Symbol(plain, "USD", "future" if plain in _FUTURE_ROOTS else "equity")
