@@ -11,11 +11,10 @@ import pytest
 import redis.asyncio
 from aiormq.exceptions import ChannelAccessRefused
 
-from sigmax.runtime.rights import ADMIN, MIGRATOR, OWNERS
+from sigmax.runtime.rights import ADMIN, MIGRATOR, OWNERS, SUPERUSER
 from sigmax.schemas.topology import REACH, SERVICES, owner_of
 from sigmax_local.environment import repository
 from sigmax_local.rights import write_down
-from sigmax_local.secret_store import SUPERUSER
 from sigmax_local.servers import Addresses
 
 pytestmark = pytest.mark.integration

@@ -7,11 +7,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-from sigmax.runtime.rights import DATABASE, MIGRATOR, OWNERS
+from sigmax.runtime.rights import DATABASE, MIGRATOR, OWNERS, SUPERUSER
 from sigmax.schemas.topology import REACH, SERVICES, owner_of
 from sigmax_local.environment import repository
 from sigmax_local.rights import read_rights
-from sigmax_local.secret_store import SUPERUSER
 from sigmax_local.servers import Addresses
 
 pytestmark = pytest.mark.integration

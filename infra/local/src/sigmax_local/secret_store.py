@@ -4,11 +4,7 @@ import os
 import secrets
 from pathlib import Path
 
-from sigmax.runtime.rights import ADMIN, MIGRATOR, OWNERS
-
-SUPERUSER = "postgres"
-_SERVERS = "servers"
-"""The folder of secrets that belong to the servers and to no service."""
+from sigmax.runtime.rights import ADMIN, MIGRATOR, OWNERS, SERVERS
 
 
 class SecretStore:
@@ -46,7 +42,7 @@ class SecretStore:
 
     def server(self, name: str) -> str:
         """Give a secret that belongs to no service, such as the password of the Postgres superuser."""
-        return self.get(_SERVERS, name)
+        return self.get(SERVERS, name)
 
     def database_passwords(self) -> dict[str, str]:
         """Give the password of each Postgres role."""

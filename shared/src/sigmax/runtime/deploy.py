@@ -26,12 +26,19 @@ import asyncpg
 from redis import Redis
 from redis.exceptions import RedisError
 
-from sigmax.runtime.migrate import MIGRATOR, migrate
-from sigmax.runtime.rights import ADMIN, OWNERS, postgres_roles_sql, rabbitmq_definitions, redis_acl
+from sigmax.runtime.migrate import migrate
+from sigmax.runtime.rights import (
+    ADMIN,
+    MIGRATOR,
+    OWNERS,
+    SERVERS,
+    SUPERUSER,
+    postgres_roles_sql,
+    rabbitmq_definitions,
+    redis_acl,
+)
 from sigmax.schemas.topology import DEAD_LETTER_EXCHANGE, EXCHANGE
 
-_SUPERUSER = "postgres"
-_SERVERS = "servers"
 _TIMEOUT_S = 30.0
 
 
@@ -63,8 +70,8 @@ class Passwords:
 
 async def prepare_roles(url: str, passwords: Passwords) -> None:
     """Make roles, schemas, and rights. `url` is `postgresql://host:port/database`. Raises what asyncpg raises."""
-    roles = {**passwords.of_owners("database_password"), MIGRATOR: passwords.of(_SERVERS, "postgres_migrator")}
-    address = _with_login(url, _SUPERUSER, passwords.of(_SERVERS, "postgres_superuser"))
+    roles = {**passwords.of_owners("database_password"), MIGRATOR: passwords.of(SERVERS, "postgres_migrator")}
+    address = _with_login(url, SUPERUSER, passwords.of(SERVERS, "postgres_superuser"))
     connection = await asyncpg.connect(address, timeout=_TIMEOUT_S)
     try:
         async with connection.transaction():
@@ -143,16 +150,16 @@ def _database(passwords: Passwords, services_dir: Path) -> None:
     url = _setting("SIGMAX_DATABASE_URL")
     asyncio.run(prepare_roles(url, passwords))
     print("Postgres: roles and schemas are there")
-    for owner in migrate(_with_login(url, MIGRATOR, passwords.of(_SERVERS, "postgres_migrator")), services_dir):
+    for owner in migrate(_with_login(url, MIGRATOR, passwords.of(SERVERS, "postgres_migrator")), services_dir):
         print(f"Postgres: {owner} is at its newest revision")
 
 
 def _topology(passwords: Passwords) -> None:
-    admin = passwords.of(_SERVERS, "rabbitmq_admin")
+    admin = passwords.of(SERVERS, "rabbitmq_admin")
     management = Management(_setting("SIGMAX_RABBITMQ_MANAGEMENT_URL"), admin)
     removed = prepare_rabbitmq(management, {**passwords.of_owners("rabbitmq_password"), ADMIN: admin})
     print(f"RabbitMQ: users, rights, queues, and bindings are there; removed: {', '.join(removed) or 'nothing'}")
-    admin = passwords.of(_SERVERS, "redis_admin")
+    admin = passwords.of(SERVERS, "redis_admin")
     with Redis.from_url(_setting("SIGMAX_REDIS_URL"), username=ADMIN, password=admin, socket_timeout=10) as redis:
         removed = prepare_redis(redis, {**passwords.of_owners("redis_password"), ADMIN: admin})
     print(f"Redis: users and rights are there; removed: {', '.join(removed) or 'nothing'}")

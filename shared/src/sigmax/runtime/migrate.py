@@ -10,9 +10,9 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from sigmax.runtime.rights import MIGRATOR
 from sigmax.schemas.topology import SERVICES, owner_of
 
-MIGRATOR = "sigmax_migrator"
 _LOCK = 0x5167_6D61
 """One deploy at a time: a second one waits."""
 

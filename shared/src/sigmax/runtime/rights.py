@@ -31,6 +31,10 @@ ADMIN = "sigmax_admin"
 """A person's login on RabbitMQ and Redis: tests, repairs, and nothing that runs every day."""
 MIGRATOR = "sigmax_migrator"
 """Owns the schemas and runs the migrations; no service logs in as it."""
+SUPERUSER = "postgres"
+"""Of Postgres: makes roles and schemas, and nothing else."""
+SERVERS = "servers"
+"""The folder of the passwords that belong to the servers and to no service, beside one folder for each owner."""
 DATABASE = "sigmax"
 OWNERS = tuple(owner_of(service) for service in SERVICES)
 

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
+from sigmax.runtime.rights import SERVERS
 from sigmax.schemas.topology import REACH
 from sigmax_local.manifests.rendering import listed_secrets
 from sigmax_local.secret_store import SecretStore
 from sigmax_local.servers.containers import rabbitmq_admin_definitions, redis_admin_acl
 
-_SERVERS = "servers"
-_ACL = f"{_SERVERS}/redis_users.acl"
-_DEFINITIONS = f"{_SERVERS}/rabbitmq_definitions.json"
+_ACL = f"{SERVERS}/redis_users.acl"
+_DEFINITIONS = f"{SERVERS}/rabbitmq_definitions.json"
 _OF_VENUES = frozenset(REACH["paper-venue"].secrets)
 _ADMINS = frozenset({"postgres_superuser", "rabbitmq_admin", "redis_admin"})
 _SHARED = frozenset(name for reach in REACH.values() for name in reach.secrets)
@@ -34,7 +34,7 @@ def write_secret_files(folder: Path) -> None:
         raise SecretsMissingError(f"Write these files, which only you can, and call this again:\n{files}")
     for name, text in ((_ACL, redis_admin_acl), (_DEFINITIONS, rabbitmq_admin_definitions)):
         if name in listed:
-            store.put(_SERVERS, Path(name).name, text(store))
+            store.put(SERVERS, Path(name).name, text(store))
 
 
 def _make(store: SecretStore, listed_name: str, listed: list[str]) -> bool:
@@ -57,4 +57,4 @@ def _is_given(owner: str, name: str, listed: list[str]) -> bool:
     """Say whether the secret belongs to something that the overlay does not run: a real venue, servers elsewhere."""
     if name in _OF_VENUES:
         return f"paper_venue/{name}" not in listed
-    return owner == _SERVERS and name in _ADMINS and _DEFINITIONS not in listed
+    return owner == SERVERS and name in _ADMINS and _DEFINITIONS not in listed

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Protocol
 
-from sigmax.runtime.rights import DATABASE
+from sigmax.runtime.rights import DATABASE, SUPERUSER
 from sigmax_local.compose import Compose
 from sigmax_local.ports import LOOPBACK
-from sigmax_local.secret_store import SUPERUSER
 from sigmax_local.servers import Addresses
 from sigmax_local.servers.binaries import find_binaries
 from sigmax_local.servers.postgres import major_of

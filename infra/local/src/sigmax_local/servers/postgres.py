@@ -7,10 +7,10 @@ from pathlib import Path
 
 import asyncpg
 
-from sigmax.runtime.rights import DATABASE, postgres_roles_sql
+from sigmax.runtime.rights import DATABASE, SUPERUSER, postgres_roles_sql
 from sigmax_local.ports import LOOPBACK
 from sigmax_local.processes import Child, spawn
-from sigmax_local.secret_store import SUPERUSER, SecretStore
+from sigmax_local.secret_store import SecretStore
 from sigmax_local.servers.binaries import Binaries
 from sigmax_local.servers.identity import Identity
 

@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from sigmax.runtime.rights import ADMIN, DATABASE, MIGRATOR
+from sigmax.runtime.rights import ADMIN, DATABASE, MIGRATOR, SUPERUSER
 from sigmax_local import locks
 from sigmax_local.ports import LOOPBACK, free_ports, is_free
 from sigmax_local.processes import Child, tail
-from sigmax_local.secret_store import SUPERUSER, SecretStore
+from sigmax_local.secret_store import SecretStore
 from sigmax_local.servers import postgres, rabbitmq, redis
 from sigmax_local.servers.binaries import find_binaries
 

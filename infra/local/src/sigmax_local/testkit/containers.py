@@ -19,10 +19,10 @@ from testcontainers.core.config import ConnectionMode, testcontainers_config
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
-from sigmax.runtime.rights import ADMIN, DATABASE, rabbitmq_definitions, redis_acl
+from sigmax.runtime.rights import ADMIN, DATABASE, SUPERUSER, rabbitmq_definitions, redis_acl
 from sigmax_local import locks
 from sigmax_local.ports import LOOPBACK
-from sigmax_local.secret_store import SUPERUSER, SecretStore
+from sigmax_local.secret_store import SecretStore
 from sigmax_local.servers import Addresses, Ports, ServersError
 from sigmax_local.servers import postgres as postgres_server
 from sigmax_local.servers import rabbitmq as rabbitmq_server
