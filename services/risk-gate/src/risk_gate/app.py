@@ -8,19 +8,10 @@ from risk_gate.adapters.metrics import PrometheusMeter
 from risk_gate.adapters.postgres import ledgers
 from risk_gate.adapters.redis import RedisMarket
 from risk_gate.adapters.start import not_ready, open_account
-from risk_gate.handlers import (
-    deny_unjudged,
-    on_command,
-    on_decision,
-    on_fill,
-    on_judgement_requested,
-    on_order_event,
-    on_position_changed,
-    on_reconciled,
-    on_signal,
-    show_stages,
-    tell_stages,
-)
+from risk_gate.handlers.booking import on_fill, on_order_event, on_position_changed, on_reconciled
+from risk_gate.handlers.commands import on_command
+from risk_gate.handlers.deciding import deny_unjudged, on_decision, on_judgement_requested, on_signal
+from risk_gate.handlers.stages import show_stages, tell_stages
 from risk_gate.ports import World
 from risk_gate.settings import Settings
 from sigmax.runtime.service import Service, build_service

@@ -24,7 +24,7 @@ from risk_gate_builders import (
 )
 from risk_gate_fakes import Count, FakeLedger, FakeWorld
 
-from risk_gate import handlers
+from risk_gate.handlers import booking, commands, deciding, stages
 from sigmax.domain.approval import verify
 from sigmax.schemas.base import Message
 from sigmax.schemas.control import Alert, StageChanged
@@ -32,14 +32,14 @@ from sigmax.schemas.orders import CancelRequested, Fill, OrderApproved, OrderDen
 from sigmax.schemas.types import DenialCode, Scope, Side, Stage
 
 HANDLERS: dict[type[Message], Any] = {
-    Fill: handlers.on_fill,
-    OrderEvent: handlers.on_order_event,
-    PositionChanged: handlers.on_position_changed,
+    Fill: booking.on_fill,
+    OrderEvent: booking.on_order_event,
+    PositionChanged: booking.on_position_changed,
 }
 
 
 async def approve(fake: FakeWorld, name: str = "signal", **changes: Any) -> OrderApproved:
-    await handlers.on_signal(a_signal(name, at=fake.clock.now(), **changes), fake.world)
+    await deciding.on_signal(a_signal(name, at=fake.clock.now(), **changes), fake.world)
     verdict = fake.published(OrderApproved)[-1]
     assert isinstance(verdict, OrderApproved)
     return verdict
@@ -48,7 +48,7 @@ async def approve(fake: FakeWorld, name: str = "signal", **changes: Any) -> Orde
 async def test_a_signal_becomes_one_signed_approval() -> None:
     fake = FakeWorld()
     verdict = await approve(fake)
-    await handlers.on_signal(a_signal(), fake.world)
+    await deciding.on_signal(a_signal(), fake.world)
     assert fake.published(OrderApproved) == [verdict]
     assert verify(verdict, KEY)
     assert fake.state.orders[verdict.client_order_id].leaves == verdict.quantity
@@ -58,7 +58,7 @@ async def test_a_signal_becomes_one_signed_approval() -> None:
 async def test_a_denial_reserves_nothing() -> None:
     fake = FakeWorld()
     fake.market.prices = {}
-    await handlers.on_signal(a_signal(), fake.world)
+    await deciding.on_signal(a_signal(), fake.world)
     (denied,) = fake.published(OrderDenied)
     assert denied.code is DenialCode.PRICE_STALE
     assert not fake.state.orders
@@ -67,7 +67,7 @@ async def test_a_denial_reserves_nothing() -> None:
 async def test_all_that_is_held_is_valued_at_its_own_price() -> None:
     fake = FakeWorld()
     fake.state.positions[ETH] = Count(Decimal(1000))
-    await handlers.on_signal(a_signal("unpriced"), fake.world)
+    await deciding.on_signal(a_signal("unpriced"), fake.world)
     (denied,) = fake.published(OrderDenied)
     assert denied.code is DenialCode.PRICE_STALE
     fake.market.prices[ETH] = "50"
@@ -81,7 +81,7 @@ async def test_approved_orders_count_at_once() -> None:
     await approve(fake, "first")
     for name in ("second", "third"):
         fake.clock.advance(11)
-        await handlers.on_signal(a_signal(name, at=fake.clock.now()), fake.world)
+        await deciding.on_signal(a_signal(name, at=fake.clock.now()), fake.world)
     assert len(fake.published(OrderApproved)) == 2
     (denied,) = fake.published(OrderDenied)
     assert denied.code is DenialCode.POSITION_EXCEEDS_MAX
@@ -91,7 +91,7 @@ async def test_a_repeated_wish_under_another_id_is_a_duplicate() -> None:
     fake = FakeWorld()
     await approve(fake, "first")
     fake.clock.advance(2)
-    await handlers.on_signal(a_signal("again", at=fake.clock.now()), fake.world)
+    await deciding.on_signal(a_signal("again", at=fake.clock.now()), fake.world)
     (denied,) = fake.published(OrderDenied)
     assert denied.code is DenialCode.ORDER_DUPLICATED
 
@@ -104,7 +104,7 @@ async def test_a_judged_signal_is_decided_whichever_half_comes_first(is_request_
     fake = FakeWorld()
     request = a_request(a_signal())
     decision = a_decision(request, verdict="adjust", size_factor="0.5")
-    halves = [(handlers.on_judgement_requested, request), (handlers.on_decision, decision)]
+    halves = [(deciding.on_judgement_requested, request), (deciding.on_decision, decision)]
     for handle, message in halves if is_request_first else reversed(halves):
         assert not fake.state.verdicts
         await handle(message, fake.world)  # type: ignore[arg-type]
@@ -118,8 +118,8 @@ async def test_a_judged_signal_is_decided_whichever_half_comes_first(is_request_
 async def test_a_veto_denies() -> None:
     fake = FakeWorld()
     request = a_request(a_signal())
-    await handlers.on_judgement_requested(request, fake.world)
-    await handlers.on_decision(a_decision(request, verdict="reject"), fake.world)
+    await deciding.on_judgement_requested(request, fake.world)
+    await deciding.on_decision(a_decision(request, verdict="reject"), fake.world)
     (denied,) = fake.published(OrderDenied)
     assert denied.code is DenialCode.JUDGEMENT_REFUSED
 
@@ -127,14 +127,14 @@ async def test_a_veto_denies() -> None:
 async def test_no_decision_by_the_deadline_is_a_denial_and_a_late_one_changes_nothing() -> None:
     fake = FakeWorld()
     request = a_request(a_signal())
-    await handlers.on_judgement_requested(request, fake.world)
+    await deciding.on_judgement_requested(request, fake.world)
     fake.clock.advance(5)
-    await handlers.deny_unjudged(fake.world)
+    await deciding.deny_unjudged(fake.world)
     assert not fake.published(OrderDenied)
     fake.clock.advance(0.001)
-    await handlers.deny_unjudged(fake.world)
-    await handlers.on_decision(a_decision(request), fake.world)
-    await handlers.deny_unjudged(fake.world)
+    await deciding.deny_unjudged(fake.world)
+    await deciding.on_decision(a_decision(request), fake.world)
+    await deciding.deny_unjudged(fake.world)
     (denied,) = fake.published(OrderDenied)
     assert denied.code is DenialCode.JUDGEMENT_REFUSED
     assert not fake.published(OrderApproved)
@@ -143,9 +143,9 @@ async def test_no_decision_by_the_deadline_is_a_denial_and_a_late_one_changes_no
 async def test_a_signal_cannot_be_decided_once_with_and_once_without_judgement() -> None:
     fake = FakeWorld()
     request = a_request(a_signal())
-    await handlers.on_signal(request.signal, fake.world)
-    await handlers.on_judgement_requested(request, fake.world)
-    await handlers.on_decision(a_decision(request), fake.world)
+    await deciding.on_signal(request.signal, fake.world)
+    await deciding.on_judgement_requested(request, fake.world)
+    await deciding.on_decision(a_decision(request), fake.world)
     assert len(fake.state.verdicts) == len(fake.published(OrderApproved)) == 1
 
 
@@ -155,10 +155,10 @@ async def test_a_signal_cannot_be_decided_once_with_and_once_without_judgement()
 async def test_a_halt_cancels_what_is_open_and_denies_what_comes() -> None:
     fake = FakeWorld()
     working = await approve(fake)
-    await handlers.on_command(a_command("halt"), fake.world)
-    await handlers.on_command(a_command("halt"), fake.world)
+    await commands.on_command(a_command("halt"), fake.world)
+    await commands.on_command(a_command("halt"), fake.world)
     fake.clock.advance(11)
-    await handlers.on_signal(a_signal("after", at=fake.clock.now()), fake.world)
+    await deciding.on_signal(a_signal("after", at=fake.clock.now()), fake.world)
 
     (changed,) = fake.published(StageChanged)
     assert (changed.from_stage, changed.to_stage, changed.version) == (Stage.NORMAL, Stage.HALTED, 2)
@@ -181,7 +181,7 @@ async def test_a_halt_cancels_what_is_open_and_denies_what_comes() -> None:
 async def test_a_halt_of_one_scope_cancels_the_orders_of_that_scope(scope: str, subject: str, cancels: int) -> None:
     fake = FakeWorld()
     await approve(fake)
-    await handlers.on_command(a_command("halt", scope=scope, subject=subject), fake.world)
+    await commands.on_command(a_command("halt", scope=scope, subject=subject), fake.world)
     assert len(fake.published(CancelRequested)) == cancels
     assert fake.state.stages[Scope(scope), subject].stage is Stage.HALTED
 
@@ -189,15 +189,15 @@ async def test_a_halt_of_one_scope_cancels_the_orders_of_that_scope(scope: str, 
 async def test_what_has_ended_is_not_cancelled_by_a_halt() -> None:
     fake = FakeWorld()
     approved = await approve(fake)
-    await handlers.on_order_event(an_event_of(approved, 2, "canceled"), fake.world)
-    await handlers.on_command(a_command("halt"), fake.world)
+    await booking.on_order_event(an_event_of(approved, 2, "canceled"), fake.world)
+    await commands.on_command(a_command("halt"), fake.world)
     assert not fake.published(CancelRequested)
 
 
 async def test_trading_resumes_when_the_books_were_just_reconciled() -> None:
     fake = FakeWorld()
-    await handlers.on_command(a_command("halt"), fake.world)
-    await handlers.on_command(a_command("resume"), fake.world)
+    await commands.on_command(a_command("halt"), fake.world)
+    await commands.on_command(a_command("resume"), fake.world)
     last = fake.published(StageChanged)[-1]
     assert (last.from_stage, last.to_stage, last.version) == (Stage.HALTED, Stage.NORMAL, 3)
     assert await approve(fake)
@@ -205,9 +205,9 @@ async def test_trading_resumes_when_the_books_were_just_reconciled() -> None:
 
 async def test_trading_does_not_resume_on_old_books_and_people_hear_why() -> None:
     fake = FakeWorld()
-    await handlers.on_command(a_command("halt"), fake.world)
+    await commands.on_command(a_command("halt"), fake.world)
     fake.clock.advance(121)
-    await handlers.on_command(a_command("resume"), fake.world)
+    await commands.on_command(a_command("resume"), fake.world)
     assert fake.state.stages[Scope.GLOBAL, "global"].stage is Stage.HALTED
     (alert,) = fake.published(Alert)
     assert alert.code == "resume_refused"
@@ -216,7 +216,7 @@ async def test_trading_does_not_resume_on_old_books_and_people_hear_why() -> Non
 
 async def test_a_halt_with_an_odd_reason_still_halts() -> None:
     fake = FakeWorld()
-    await handlers.on_command(a_command("halt", reason="\x00"), fake.world)
+    await commands.on_command(a_command("halt", reason="\x00"), fake.world)
     (changed,) = fake.published(StageChanged)
     assert changed.reason == "halt by ada"
 
@@ -224,8 +224,8 @@ async def test_a_halt_with_an_odd_reason_still_halts() -> None:
 async def test_one_order_can_be_cancelled_and_an_unknown_one_is_told_of() -> None:
     fake = FakeWorld()
     approved = await approve(fake)
-    await handlers.on_command(a_command("cancel_order", subject=approved.client_order_id), fake.world)
-    await handlers.on_command(a_command("cancel_order", subject="sx0", name="other"), fake.world)
+    await commands.on_command(a_command("cancel_order", subject=approved.client_order_id), fake.world)
+    await commands.on_command(a_command("cancel_order", subject="sx0", name="other"), fake.world)
     (cancel,) = fake.published(CancelRequested)
     assert (cancel.client_order_id, cancel.requested_by) == (approved.client_order_id, "ada")
     (alert,) = fake.published(Alert)
@@ -234,15 +234,15 @@ async def test_one_order_can_be_cancelled_and_an_unknown_one_is_told_of() -> Non
 
 async def test_commands_for_other_services_are_left_alone() -> None:
     fake = FakeWorld()
-    await handlers.on_command(a_command("set_params"), fake.world)
+    await commands.on_command(a_command("set_params"), fake.world)
     assert not fake.state.published
 
 
 async def test_stages_are_told_again_with_the_same_version_and_another_id() -> None:
     fake = FakeWorld()
-    await handlers.tell_stages(fake.world)
+    await stages.tell_stages(fake.world)
     fake.clock.advance(30)
-    await handlers.tell_stages(fake.world)
+    await stages.tell_stages(fake.world)
     told = fake.published(StageChanged)
     assert [(each.scope, each.from_stage, each.to_stage, each.version) for each in told] == [
         (Scope.GLOBAL, Stage.NORMAL, Stage.NORMAL, 1),
@@ -257,25 +257,25 @@ async def test_stages_are_told_again_with_the_same_version_and_another_id() -> N
 async def test_an_end_releases_what_will_never_fill() -> None:
     fake = FakeWorld()
     approved = await approve(fake)
-    await handlers.on_fill(a_fill_of(approved, "1", "4"), fake.world)
+    await booking.on_fill(a_fill_of(approved, "1", "4"), fake.world)
     assert fake.state.orders[approved.client_order_id].leaves == approved.quantity - 4
-    await handlers.on_order_event(an_event_of(approved, 3, "canceled", "4"), fake.world)
+    await booking.on_order_event(an_event_of(approved, 3, "canceled", "4"), fake.world)
     assert fake.state.orders[approved.client_order_id].leaves == 0
 
 
 async def test_a_stale_event_does_not_reopen_or_close_an_order() -> None:
     fake = FakeWorld()
     approved = await approve(fake)
-    await handlers.on_order_event(an_event_of(approved, 3, "canceled"), fake.world)
-    await handlers.on_order_event(an_event_of(approved, 2, "new"), fake.world)
+    await booking.on_order_event(an_event_of(approved, 3, "canceled"), fake.world)
+    await booking.on_order_event(an_event_of(approved, 2, "new"), fake.world)
     assert fake.state.orders[approved.client_order_id].leaves == 0
 
 
 async def test_an_order_seen_after_all_counts_again() -> None:
     fake = FakeWorld()
     approved = await approve(fake)
-    await handlers.on_order_event(an_event_of(approved, 3, "unplaced"), fake.world)
-    await handlers.on_order_event(an_event_of(approved, 4, "new"), fake.world)
+    await booking.on_order_event(an_event_of(approved, 3, "unplaced"), fake.world)
+    await booking.on_order_event(an_event_of(approved, 4, "new"), fake.world)
     assert fake.state.orders[approved.client_order_id].leaves == approved.quantity
 
 
@@ -284,10 +284,10 @@ async def test_a_reconciliation_counts_the_fills_since() -> None:
     approved = await approve(fake)
     for execution_id, at in (("1", 0), ("2", 1), ("3", 2)):
         fill = a_fill_of(approved, execution_id, "1", at=NOW + timedelta(seconds=at))
-        await handlers.on_fill(fill, fake.world)
+        await booking.on_fill(fill, fake.world)
     as_of = NOW + timedelta(seconds=1)
     reconciled = a_reconciliation("later", "5000", as_of=as_of, positions={BTC: Decimal(2)}, sequence=2)
-    await handlers.on_reconciled(reconciled, fake.world)
+    await booking.on_reconciled(reconciled, fake.world)
     assert fake.state.positions[BTC].filled == 3
     assert fake.state.cash["USDT"].filled == 5000 - approved.limit_price
 
@@ -296,10 +296,8 @@ async def test_a_fill_that_a_reconciliation_has_counted_is_not_counted_again() -
     fake = FakeWorld()
     approved = await approve(fake)
     as_of = NOW + timedelta(seconds=1)
-    await handlers.on_reconciled(
-        a_reconciliation("later", "5000", as_of=as_of, positions={BTC: Decimal(2)}), fake.world
-    )
-    await handlers.on_fill(a_fill_of(approved, "1", "2", at=as_of), fake.world)
+    await booking.on_reconciled(a_reconciliation("later", "5000", as_of=as_of, positions={BTC: Decimal(2)}), fake.world)
+    await booking.on_fill(a_fill_of(approved, "1", "2", at=as_of), fake.world)
     assert fake.state.positions[BTC].filled == 2
     assert fake.state.cash["USDT"].filled == 5000
     assert fake.state.own["ema", BTC] == 2
@@ -308,12 +306,12 @@ async def test_a_fill_that_a_reconciliation_has_counted_is_not_counted_again() -
 
 async def test_an_older_reconciliation_is_ignored_and_a_failed_one_stops_trading() -> None:
     fake = FakeWorld()
-    await handlers.on_reconciled(a_reconciliation("old", "1", as_of=NOW - timedelta(seconds=1)), fake.world)
+    await booking.on_reconciled(a_reconciliation("old", "1", as_of=NOW - timedelta(seconds=1)), fake.world)
     assert fake.state.cash["USDT"].filled == 100_000
     failed = a_reconciliation("failed", as_of=NOW + timedelta(microseconds=1), passed=False)
-    await handlers.on_reconciled(failed, fake.world)
+    await booking.on_reconciled(failed, fake.world)
     fake.clock.advance(1)
-    await handlers.on_signal(a_signal(at=fake.clock.now()), fake.world)
+    await deciding.on_signal(a_signal(at=fake.clock.now()), fake.world)
     (denied,) = fake.published(OrderDenied)
     assert denied.code is DenialCode.RECONCILIATION_MISSING
 
@@ -360,9 +358,9 @@ async def test_in_no_order_of_arrival_is_exposure_or_spent_cash_under_counted(da
 async def test_in_no_order_of_arrival_can_more_be_sold_than_is_left(data: st.DataObject) -> None:
     fake = FakeWorld()
     bought = await approve(fake)
-    await handlers.on_fill(a_fill_of(bought, "0", str(bought.quantity)), fake.world)
-    await handlers.on_order_event(an_event_of(bought, 2, "filled", str(bought.quantity)), fake.world)
-    await handlers.on_reconciled(
+    await booking.on_fill(a_fill_of(bought, "0", str(bought.quantity)), fake.world)
+    await booking.on_order_event(an_event_of(bought, 2, "filled", str(bought.quantity)), fake.world)
+    await booking.on_reconciled(
         a_reconciliation("r", as_of=NOW + timedelta(microseconds=1), positions={BTC: bought.quantity}), fake.world
     )
     fake.clock.advance(11)

@@ -34,11 +34,11 @@ from risk_gate_fakes import FakeLedger, FakeMarket, FakeWorld
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from risk_gate import handlers
 from risk_gate.adapters.postgres import PostgresLedger, ledgers
 from risk_gate.adapters.redis import RedisMarket
 from risk_gate.adapters.start import not_ready, open_account
 from risk_gate.domain.situation import Book
+from risk_gate.handlers import booking, commands, deciding
 from risk_gate.ports import World
 from risk_gate.settings import Settings
 from sigmax.domain.approval import verify
@@ -52,10 +52,10 @@ from sigmax_local.servers import Addresses
 pytestmark = pytest.mark.integration
 
 HANDLERS: dict[type[Message], Any] = {
-    Fill: handlers.on_fill,
-    OrderEvent: handlers.on_order_event,
-    PositionChanged: handlers.on_position_changed,
-    Reconciled: handlers.on_reconciled,
+    Fill: booking.on_fill,
+    OrderEvent: booking.on_order_event,
+    PositionChanged: booking.on_position_changed,
+    Reconciled: booking.on_reconciled,
 }
 
 
@@ -80,7 +80,7 @@ class Gate:
 
     async def approve(self, name: str = "signal", **changes: Any) -> OrderApproved:
         signal = a_signal(name, at=self.fake.clock.now(), **changes)
-        await handlers.on_signal(signal, self.world)
+        await deciding.on_signal(signal, self.world)
         (row,) = await self.rows(
             "SELECT body FROM outbox WHERE topic = 'risk_gate.order_approved.v1'"
             " AND convert_from(body, 'UTF8')::jsonb ->> 'signal_id' = :id",
@@ -102,7 +102,7 @@ class Gate:
 @pytest.fixture
 async def gate(clean: Addresses, service_env: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Gate]:
     async with a_gate(clean, service_env, monkeypatch) as made:
-        await handlers.on_reconciled(a_reconciliation(), made.world)
+        await booking.on_reconciled(a_reconciliation(), made.world)
         yield made
 
 
@@ -127,7 +127,7 @@ async def a_gate(
 
 async def test_a_signal_becomes_one_verdict_one_reservation_and_one_message(gate: Gate) -> None:
     approved = await gate.approve()
-    await handlers.on_signal(a_signal(), gate.worlds[1])
+    await deciding.on_signal(a_signal(), gate.worlds[1])
 
     assert verify(approved, KEY)
     (verdict,) = await gate.rows("SELECT * FROM verdicts")
@@ -142,7 +142,7 @@ async def test_a_signal_becomes_one_verdict_one_reservation_and_one_message(gate
 
 async def test_a_denial_keeps_its_numbers(gate: Gate) -> None:
     gate.fake.market.instrument = None
-    await handlers.on_signal(a_signal(), gate.world)
+    await deciding.on_signal(a_signal(), gate.world)
     (verdict,) = await gate.rows("SELECT * FROM verdicts")
     assert (verdict.outcome, verdict.code) == ("denied", "instrument_not_tradable")
     assert any(not check["passed"] and check["limit"] == BTC for check in verdict.checks)
@@ -154,7 +154,7 @@ async def test_the_same_signal_at_two_replicas_at_once_is_decided_once(gate: Gat
     for number in range(10):
         gate.fake.clock.advance(11)
         signal = a_signal(f"signal {number}", at=gate.fake.clock.now())
-        await asyncio.gather(*(handlers.on_signal(signal, world) for world in gate.worlds * 2))
+        await asyncio.gather(*(deciding.on_signal(signal, world) for world in gate.worlds * 2))
     (count,) = await gate.rows("SELECT count(*) AS verdicts, count(DISTINCT signal_id) AS signals FROM verdicts")
     assert count.verdicts == count.signals == 10
 
@@ -171,7 +171,7 @@ async def test_replicas_that_decide_at_once_do_not_spend_the_same_room(gate: Gat
             for half in ("0", "5")
         ]
         await asyncio.gather(
-            *(handlers.on_signal(signal, world) for signal, world in zip(signals, gate.worlds, strict=True))
+            *(deciding.on_signal(signal, world) for signal, world in zip(signals, gate.worlds, strict=True))
         )
         gate.fake.clock.advance(1)
     (total,) = await gate.rows("SELECT sum(notional) AS notional, count(*) AS orders FROM reservations")
@@ -197,7 +197,7 @@ async def test_a_fault_in_the_middle_leaves_nothing_and_the_next_try_decides(gat
             raise ConnectionError("no market")
 
     with pytest.raises(ConnectionError):
-        await handlers.on_signal(a_signal(), replace(gate.world, market=BrokenMarket(gate.fake.clock)))
+        await deciding.on_signal(a_signal(), replace(gate.world, market=BrokenMarket(gate.fake.clock)))
     assert not await gate.rows("SELECT * FROM verdicts")
     assert await gate.approve()
 
@@ -211,15 +211,15 @@ async def test_a_judged_signal_is_decided_once_whichever_half_comes_first(gate: 
         first, second = gate.worlds
         if turn == "at once":
             await asyncio.gather(
-                handlers.on_judgement_requested(request, first), handlers.on_decision(decision, second)
+                deciding.on_judgement_requested(request, first), deciding.on_decision(decision, second)
             )
         elif turn == "request first":
-            await handlers.on_judgement_requested(request, first)
-            await handlers.on_decision(decision, second)
+            await deciding.on_judgement_requested(request, first)
+            await deciding.on_decision(decision, second)
         else:
-            await handlers.on_decision(decision, second)
-            await handlers.on_judgement_requested(request, first)
-        await handlers.on_decision(decision, first)
+            await deciding.on_decision(decision, second)
+            await deciding.on_judgement_requested(request, first)
+        await deciding.on_decision(decision, first)
     assert await gate.outbox("risk_gate.order_approved.v1") == 5
     assert await gate.rows("SELECT 1 FROM proposals WHERE NOT is_settled") == []
 
@@ -227,10 +227,10 @@ async def test_a_judged_signal_is_decided_once_whichever_half_comes_first(gate: 
 async def test_silence_is_denied_once_by_all_replicas_together(gate: Gate) -> None:
     requests = [a_request(a_signal(f"silent {number}")) for number in range(5)]
     for request in requests:
-        await handlers.on_judgement_requested(request, gate.world)
+        await deciding.on_judgement_requested(request, gate.world)
     gate.fake.clock.advance(6)
-    await asyncio.gather(*(handlers.deny_unjudged(world) for world in gate.worlds))
-    await handlers.on_decision(a_decision(requests[0]), gate.world)
+    await asyncio.gather(*(deciding.deny_unjudged(world) for world in gate.worlds))
+    await deciding.on_decision(a_decision(requests[0]), gate.world)
     rows = await gate.rows("SELECT code FROM verdicts")
     assert [row.code for row in rows] == ["judgement_refused"] * 5
 
@@ -240,9 +240,9 @@ async def test_a_halt_cancels_every_order_approved_before_it_and_none_is_approve
     await gate.change(
         "INSERT INTO limits SELECT account_id, 2, \"values\" || '{\"account_orders_per_s_max\": 100}', 'ada' FROM limits"
     )
-    halt = asyncio.create_task(_soon(handlers.on_command(a_command("halt"), gate.worlds[1])))
+    halt = asyncio.create_task(_soon(commands.on_command(a_command("halt"), gate.worlds[1])))
     await asyncio.gather(
-        *(handlers.on_signal(signal, gate.worlds[number % 2]) for number, signal in enumerate(signals))
+        *(deciding.on_signal(signal, gate.worlds[number % 2]) for number, signal in enumerate(signals))
     )
     await halt
     approved = {
@@ -259,16 +259,16 @@ async def test_a_halt_cancels_every_order_approved_before_it_and_none_is_approve
 
 
 async def test_a_halt_survives_a_restart_and_resuming_needs_young_books(gate: Gate) -> None:
-    await handlers.on_command(a_command("halt"), gate.world)
+    await commands.on_command(a_command("halt"), gate.world)
     await open_account(gate.databases[1], gate.settings.account, gate.settings.limits_at_start())
     (stage,) = await gate.rows("SELECT * FROM stages WHERE scope = 'global'")
     assert (stage.stage, stage.version, stage.changed_by) == ("halted", 2, "ada")
 
     gate.fake.clock.advance(121)
-    await handlers.on_command(a_command("resume", name="too late"), gate.world)
+    await commands.on_command(a_command("resume", name="too late"), gate.world)
     assert await gate.outbox("risk_gate.alert.v1") == 1
-    await handlers.on_reconciled(a_reconciliation("new", as_of=gate.fake.clock.now()), gate.world)
-    await handlers.on_command(a_command("resume", name="in time"), gate.world)
+    await booking.on_reconciled(a_reconciliation("new", as_of=gate.fake.clock.now()), gate.world)
+    await commands.on_command(a_command("resume", name="in time"), gate.world)
     (stage,) = await gate.rows("SELECT * FROM stages WHERE scope = 'global'")
     assert (stage.stage, stage.version) == ("normal", 3)
 
@@ -291,7 +291,7 @@ async def test_what_cannot_be_read_denies(gate: Gate, clean: Addresses, damage: 
     superuser = await asyncpg.connect(clean.admin_urls[0], server_settings={"search_path": "risk_gate"})
     await superuser.execute(damage)
     await superuser.close()
-    await handlers.on_signal(a_signal(), gate.world)
+    await deciding.on_signal(a_signal(), gate.world)
     (verdict,) = await gate.rows("SELECT code FROM verdicts")
     assert verdict.code == code
     is_of_the_account = code in {"trading_halted", "limit_missing"} and "fine" not in damage
@@ -300,7 +300,7 @@ async def test_what_cannot_be_read_denies(gate: Gate, clean: Addresses, damage: 
 
 
 async def test_an_unknown_account_is_denied(gate: Gate) -> None:
-    await handlers.on_signal(a_signal(account_id="other"), gate.world)
+    await deciding.on_signal(a_signal(account_id="other"), gate.world)
     (verdict,) = await gate.rows("SELECT code FROM verdicts")
     assert verdict.code == "trading_halted"
 
@@ -316,7 +316,7 @@ async def test_without_a_reconciliation_everything_is_denied(
     clean: Addresses, service_env: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with a_gate(clean, service_env, monkeypatch) as gate:
-        await handlers.on_signal(a_signal(), gate.world)
+        await deciding.on_signal(a_signal(), gate.world)
         (verdict,) = await gate.rows("SELECT code FROM verdicts")
         assert verdict.code == "reconciliation_missing"
 
@@ -324,11 +324,11 @@ async def test_without_a_reconciliation_everything_is_denied(
 async def test_rate_and_duplicate_windows_hold_over_replicas(gate: Gate) -> None:
     await gate.approve("first")
     gate.fake.clock.advance(0.9)
-    await handlers.on_signal(a_signal("fast", at=gate.fake.clock.now(), strength="0.5"), gate.worlds[1])
+    await deciding.on_signal(a_signal("fast", at=gate.fake.clock.now(), strength="0.5"), gate.worlds[1])
     gate.fake.clock.advance(0.2)
-    await handlers.on_signal(a_signal("again", at=gate.fake.clock.now()), gate.worlds[1])
+    await deciding.on_signal(a_signal("again", at=gate.fake.clock.now()), gate.worlds[1])
     gate.fake.clock.advance(9)
-    await handlers.on_signal(a_signal("later", at=gate.fake.clock.now()), gate.worlds[1])
+    await deciding.on_signal(a_signal("later", at=gate.fake.clock.now()), gate.worlds[1])
     rows = await gate.rows("SELECT outcome, code FROM verdicts ORDER BY created_at")
     assert [row.code or row.outcome for row in rows] == [
         "approved",
@@ -368,7 +368,7 @@ async def test_postgres_keeps_the_same_book_as_the_rules_whatever_the_order(gate
     approved = await gate.approve()
     twin = FakeWorld()
     twin.state.cash["USDT"].reported = Decimal(100_000)
-    await handlers.on_signal(a_signal(), twin.world)
+    await deciding.on_signal(a_signal(), twin.world)
     for number, message in enumerate(a_story(approved, seed)):
         await HANDLERS[type(message)](message, gate.worlds[number % 2])
         await HANDLERS[type(message)](message, twin.world)
@@ -386,8 +386,8 @@ async def test_fills_and_a_reconciliation_at_once_count_every_fill_once(gate: Ga
     early = [a_fill(f"early {n}", "1", at=NOW + timedelta(seconds=n % 10 + 1)) for n in range(10)]
     late = [a_fill(f"late {n}", "1", at=as_of + timedelta(seconds=n + 1)) for n in range(10)]
     reconciled = a_reconciliation("new", "99000", as_of=as_of, positions={BTC: Decimal(10)}, sequence=10)
-    work = [handlers.on_fill(fill, gate.worlds[n % 2]) for n, fill in enumerate(early + late)]
-    work.insert(7, handlers.on_reconciled(reconciled, gate.worlds[1]))
+    work = [booking.on_fill(fill, gate.worlds[n % 2]) for n, fill in enumerate(early + late)]
+    work.insert(7, booking.on_reconciled(reconciled, gate.worlds[1]))
     await asyncio.gather(*work)
     (position,) = await gate.rows("SELECT * FROM book_positions")
     (cash,) = await gate.rows("SELECT * FROM book_cash")
@@ -397,10 +397,10 @@ async def test_fills_and_a_reconciliation_at_once_count_every_fill_once(gate: Ga
 
 
 async def test_a_reconciliation_that_names_a_holding_no_more_ends_it(gate: Gate) -> None:
-    await handlers.on_reconciled(
+    await booking.on_reconciled(
         a_reconciliation("one", as_of=NOW + timedelta(seconds=1), positions={ETH: Decimal(3)}, sequence=1), gate.world
     )
-    await handlers.on_reconciled(a_reconciliation("two", as_of=NOW + timedelta(seconds=2), sequence=2), gate.world)
+    await booking.on_reconciled(a_reconciliation("two", as_of=NOW + timedelta(seconds=2), sequence=2), gate.world)
     assert not (await gate.book()).holdings
 
 

@@ -1,9 +1,10 @@
 """What people, the clock, and the services say to steer the platform.
 
-api_gateway.command.v1          -> risk-gate, strategy-engine
+api_gateway.command.v1          -> risk-gate, order-worker, strategy-engine
 risk_gate.stage_changed.v1      -> order-worker, api-gateway, notifier
 risk_gate.posture_changed.v1    -> api-gateway
 *.alert.v1                      -> notifier, api-gateway
+*.audit_head.v1                 -> notifier
 scheduler.job_due.v1            -> scheduler
 *.job_finished.v1               -> scheduler
 
@@ -27,6 +28,18 @@ class CommandName(StrEnum):
     HALT = "halt"
     RESUME = "resume"
     CANCEL_ORDER = "cancel_order"
+    SET_STAGE = "set_stage"
+    """Down at once, up one step; `values["stage"]` says where to."""
+    FLATTEN = "flatten"
+    """Cancel and close everything of a scope."""
+    SET_POSTURE = "set_posture"
+    """`values["posture"]`; without it, back to the automatic one."""
+    SET_LIMITS = "set_limits"
+    """`values` are the limits that change, as JSON by name."""
+    RELEASE = "release"
+    """Take a latch off: a strategy or instrument that a control locked, or a fill that nobody could explain."""
+    BOOK_TRANSFER = "book_transfer"
+    """A deposit or, below zero, a withdrawal made beside the platform: `values["asset"]`, `values["amount"]`."""
 
 
 class Command(Message):
@@ -40,8 +53,11 @@ class Command(Message):
     scope: Scope = Scope.GLOBAL
     """For halt and resume."""
     values: dict[str, str] = Field(default_factory=dict, max_length=100)
-    """The new parameters of `set_params`, by name."""
+    """What the command needs beside its subject, by name: the new parameters of `set_params`, for example."""
     requested_by: Name
+    approved_by: Name | None = None
+    """The second person, where one is needed: another one than who asked, and for these very values."""
+    approved_at: Utc | None = None
     reason: Text = ""
 
 
@@ -84,6 +100,20 @@ class Alert(Message):
     values: dict[str, str] = Field(default_factory=dict, max_length=50)
     dedupe_key: str = Field(min_length=1, max_length=200)
     """Alerts with the same key within the notifier's window are one alert."""
+
+
+class AuditHead(Message):
+    """The newest entry of a service's audit chain: kept elsewhere, it shows a chain that was cut or written anew."""
+
+    TOPIC = "*.audit_head.v1"
+
+    position: int = Field(ge=1)
+    hash: str = Field(min_length=64, max_length=64)
+    """SHA-256, hex."""
+    at: Utc
+    """Of the entry."""
+    signature: str = Field(default="", max_length=128)
+    """HMAC-SHA256, hex, with the service's audit key."""
 
 
 class JobDue(Message):

@@ -7,6 +7,7 @@ order_worker.order_event.v1        -> risk-gate, strategy-engine, api-gateway, n
 order_worker.fill.v1               -> risk-gate, strategy-engine, api-gateway
 order_worker.position_changed.v1   -> risk-gate, api-gateway
 order_worker.reconciled.v1         -> risk-gate, api-gateway
+order_worker.venue_health.v1       -> risk-gate, api-gateway
 
 A new field is optional. A new meaning is a new version, published beside the old one while that still has readers.
 """
@@ -72,7 +73,9 @@ class OrderApproved(Message):
     quantity: Quantity
     order_type: OrderType
     limit_price: Price | None = None
-    """None only for a market order."""
+    """None only for an order that ends at the market."""
+    trigger_price: Price | None = None
+    """At which a resting stop wakes up; None for every other order."""
     time_in_force: TimeInForce
     reduce_only: bool = False
     reference_price: Price
@@ -131,6 +134,7 @@ class OrderEvent(Message):
     order_type: OrderType
     quantity: Quantity
     limit_price: Price | None = None
+    trigger_price: Price | None = None
     status: OrderStatus
     submission: Submission
     filled_quantity: NonNegative
@@ -221,4 +225,21 @@ class Reconciled(Message):
     sequence: int = Field(default=0, ge=0)
     """The account's position sequence these figures are as of."""
     differences: tuple[Difference, ...] = Field(max_length=1000)
+    as_of: Utc
+
+
+class VenueHealth(Message):
+    """Whether the venue answers: told when that changes, and every few seconds. Silence is no good news."""
+
+    TOPIC = "order_worker.venue_health.v1"
+
+    account_id: Name
+    venue: Name
+    is_answering: bool
+    failing_since: Utc | None = None
+    """When the first of the questions that were not answered was asked; None while it answers."""
+    clock_gap_ms: Number = Decimal(0)
+    """The venue's clock less ours."""
+    orders_unknown: int = Field(default=0, ge=0)
+    """Orders of the account of which nobody knows yet whether the venue has them."""
     as_of: Utc

@@ -3,6 +3,7 @@
 strategy_engine.signal.v1                -> risk-gate
 strategy_engine.judgement_requested.v1   -> llm-controller, risk-gate
 llm_controller.decision.v1               -> risk-gate, api-gateway
+risk_gate.exit_judgement_requested.v1    -> llm-controller
 
 risk-gate takes the wish itself from strategy-engine alone, and from llm-controller only the verdict on it: whoever
 speaks for a model cannot put an order into its mouth. A new field is optional. A new meaning is a new version.
@@ -14,7 +15,20 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from sigmax.schemas.base import Message
-from sigmax.schemas.types import Action, InstrumentId, Name, NonNegative, Number, Price, Share, Text, Utc, Verdict
+from sigmax.schemas.types import (
+    Action,
+    ExitKind,
+    InstrumentId,
+    Name,
+    NonNegative,
+    Number,
+    Price,
+    Share,
+    Text,
+    Trigger,
+    Utc,
+    Verdict,
+)
 
 
 class Signal(Message):
@@ -37,6 +51,15 @@ class Signal(Message):
     stop_pct: NonNegative | None = None
     """Distance of the stop from the entry, in percent; None leaves it to the posture."""
     target_pct: NonNegative | None = None
+    trailing_pct: NonNegative | None = None
+    """How far the price may fall back from its best since the entry, in percent; None trails nothing."""
+    holding_s_max: int | None = Field(default=None, ge=1)
+    """After which the position is closed whatever the price; None for no such time."""
+    trigger: Trigger = Trigger.MARKET
+    news_sources: tuple[Name, ...] = Field(default=(), max_length=20)
+    """Whose news it is; independent sources have different names."""
+    is_market_confirmed: bool = False
+    """The market has moved with the news."""
     reason: Text
     snapshot_id: UUID
     """Names the stored features the strategy decided on."""
@@ -79,6 +102,7 @@ class Decision(Message):
 
     request_id: UUID
     signal_id: UUID
+    """Of the signal, or of the exit, that was asked about."""
     strategy_id: Name
     instrument_id: InstrumentId
     policy: Name
@@ -93,3 +117,23 @@ class Decision(Message):
     latency_ms: Number = Decimal(0)
     tape_id: UUID | None = None
     """The stored call; None when no model was asked."""
+
+
+class ExitJudgementRequested(Message):
+    """A protective exit of an account whose policy is `vote`. No answer by the deadline means go.
+
+    The answer is a `Decision` whose `signal_id` is `exit_id` and whose `request_id` is this message.
+    """
+
+    TOPIC = "risk_gate.exit_judgement_requested.v1"
+
+    exit_id: UUID
+    account_id: Name
+    strategy_id: Name
+    instrument_id: InstrumentId
+    kind: ExitKind
+    quantity: Number
+    entry_price: Price
+    trigger_price: Price
+    last_price: Price
+    deadline_at: Utc

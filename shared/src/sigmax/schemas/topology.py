@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from sigmax.schemas.base import Message
-from sigmax.schemas.control import Alert, Command, JobDue, JobFinished, PostureChanged, StageChanged
+from sigmax.schemas.control import Alert, AuditHead, Command, JobDue, JobFinished, PostureChanged, StageChanged
 from sigmax.schemas.orders import (
     CancelRequested,
     Fill,
@@ -12,8 +12,9 @@ from sigmax.schemas.orders import (
     OrderEvent,
     PositionChanged,
     Reconciled,
+    VenueHealth,
 )
-from sigmax.schemas.signals import Decision, JudgementRequested, Signal
+from sigmax.schemas.signals import Decision, ExitJudgementRequested, JudgementRequested, Signal
 
 EXCHANGE = "sigmax"
 DEAD_LETTER_EXCHANGE = "sigmax.dead"
@@ -35,6 +36,7 @@ MESSAGES: tuple[type[Message], ...] = (
     Signal,
     JudgementRequested,
     Decision,
+    ExitJudgementRequested,
     OrderApproved,
     OrderDenied,
     CancelRequested,
@@ -42,10 +44,12 @@ MESSAGES: tuple[type[Message], ...] = (
     Fill,
     PositionChanged,
     Reconciled,
+    VenueHealth,
     Command,
     StageChanged,
     PostureChanged,
     Alert,
+    AuditHead,
     JobDue,
     JobFinished,
 )
@@ -82,23 +86,44 @@ REACH: dict[str, Reach] = {
         runs_scripts=True,
     ),
     "llm-controller": Reach(
-        consumes=(JudgementRequested,),
+        consumes=(JudgementRequested, ExitJudgementRequested),
         publishes=(Decision, Alert),
         secrets=("model_api_key",),
     ),
     "risk-gate": Reach(
-        consumes=(Signal, JudgementRequested, Decision, OrderEvent, Fill, PositionChanged, Reconciled, Command),
-        publishes=(OrderApproved, OrderDenied, CancelRequested, StageChanged, PostureChanged, Alert),
-        reads=("md.latest", "md.instruments"),
+        consumes=(
+            Signal,
+            JudgementRequested,
+            Decision,
+            OrderEvent,
+            Fill,
+            PositionChanged,
+            Reconciled,
+            VenueHealth,
+            Command,
+        ),
+        publishes=(
+            OrderApproved,
+            OrderDenied,
+            CancelRequested,
+            StageChanged,
+            PostureChanged,
+            ExitJudgementRequested,
+            Alert,
+            AuditHead,
+        ),
+        reads=("md.*", "ops.heartbeats"),
         secrets=("approval_key",),
     ),
     "order-worker": Reach(
-        consumes=(OrderApproved, CancelRequested, StageChanged),
-        publishes=(OrderEvent, Fill, PositionChanged, Reconciled, Alert),
+        consumes=(OrderApproved, CancelRequested, StageChanged, Command),
+        publishes=(OrderEvent, Fill, PositionChanged, Reconciled, VenueHealth, Alert, AuditHead),
         reads=("md.instruments",),
+        owns=("rate.order_worker.*",),
+        runs_scripts=True,
         secrets=("approval_key", "venue_api_key", "venue_api_secret"),
     ),
-    "notifier": Reach(consumes=(Alert, OrderEvent, StageChanged), publishes=(Alert,), secrets=("channels",)),
+    "notifier": Reach(consumes=(Alert, OrderEvent, StageChanged, AuditHead), publishes=(Alert,), secrets=("channels",)),
     "api-gateway": Reach(
         consumes=(
             Decision,
@@ -108,11 +133,12 @@ REACH: dict[str, Reach] = {
             Fill,
             PositionChanged,
             Reconciled,
+            VenueHealth,
             StageChanged,
             PostureChanged,
             Alert,
         ),
-        publishes=(Command, Alert),
+        publishes=(Command, Alert, AuditHead),
         reads=("md.*", "ops.heartbeats"),
         owns=("gateway.*",),
         reads_all_schemas=True,

@@ -47,6 +47,10 @@ class OrderType(StrEnum):
 
     MARKET = "market"
     LIMIT = "limit"
+    STOP = "stop"
+    """Rests at the venue, and becomes a market order when its trigger price is traded."""
+    STOP_LIMIT = "stop_limit"
+    """The same, and becomes a limit order."""
 
 
 class TimeInForce(StrEnum):
@@ -167,19 +171,55 @@ class AlertLevel(StrEnum):
     CRITICAL = "critical"
 
 
+class Trigger(StrEnum):
+    """What a strategy wants to trade on."""
+
+    MARKET = "market"
+    NEWS = "news"
+
+
+class ExitKind(StrEnum):
+    """Why a position is closed without a strategy asking for it."""
+
+    STOP_LOSS = "stop_loss"
+    TAKE_PROFIT = "take_profit"
+    TRAILING_STOP = "trailing_stop"
+    TIME_STOP = "time_stop"
+    FLATTEN = "flatten"
+    """A person, or the failure ladder, wants to hold nothing."""
+
+
 class DenialCode(StrEnum):
     """Why risk-gate said no. Members stand in order of precedence: the first broken rule names the denial."""
 
     NUMBER_INVALID = "number_invalid"
+    KILL_SWITCH_ON = "kill_switch_on"
     TRADING_HALTED = "trading_halted"
     TRADING_REDUCING = "trading_reducing"
+    MODE_MISMATCH = "mode_mismatch"
+    BUILD_MIXED = "build_mixed"
     LIMIT_MISSING = "limit_missing"
+    CLOCK_OFF = "clock_off"
     SIGNAL_EXPIRED = "signal_expired"
+    JUDGEMENT_INVALID = "judgement_invalid"
     JUDGEMENT_REFUSED = "judgement_refused"
+    JUDGEMENT_UNCLEAN = "judgement_unclean"
+    JUDGEMENT_UNRECORDED = "judgement_unrecorded"
+    JUDGEMENT_BUDGET_EXCEEDED = "judgement_budget_exceeded"
+    NEWS_UNCONFIRMED = "news_unconfirmed"
     INSTRUMENT_NOT_TRADABLE = "instrument_not_tradable"
+    INSTRUMENT_NEW_IN_CAUTION = "instrument_new_in_caution"
     MARKET_CLOSED = "market_closed"
     PRICE_STALE = "price_stale"
     PRICE_ANOMALOUS = "price_anomalous"
+    RECONCILIATION_MISSING = "reconciliation_missing"
+    VENUE_SILENT = "venue_silent"
+    ALERTING_DOWN = "alerting_down"
+    FILL_UNEXPLAINED = "fill_unexplained"
+    UNKNOWN_SUBMISSION = "unknown_submission"
+    LOSS_EXCEEDED = "loss_exceeded"
+    LOSING_STREAK = "losing_streak"
+    CANCEL_RATIO_EXCEEDED = "cancel_ratio_exceeded"
     NOTHING_TO_CLOSE = "nothing_to_close"
     QUANTITY_BELOW_MIN = "quantity_below_min"
     QUANTITY_EXCEEDS_MAX = "quantity_exceeds_max"
@@ -189,9 +229,14 @@ class DenialCode(StrEnum):
     POSITION_EXCEEDS_MAX = "position_exceeds_max"
     EXPOSURE_EXCEEDS_MAX = "exposure_exceeds_max"
     CONCENTRATION_EXCEEDS_MAX = "concentration_exceeds_max"
+    POSITIONS_EXCEED_MAX = "positions_exceed_max"
+    """Of the posture: so many instruments are held at once, and no more."""
+    DCA_EXCEEDED = "dca_exceeded"
     BUYING_POWER_EXCEEDED = "buying_power_exceeded"
+    OPEN_ORDERS_EXCEEDED = "open_orders_exceeded"
     ORDER_RATE_EXCEEDED = "order_rate_exceeded"
+    ORDER_COUNT_EXCEEDED = "order_count_exceeded"
+    TURNOVER_EXCEEDED = "turnover_exceeded"
     ORDER_DUPLICATED = "order_duplicated"
-    RECONCILIATION_MISSING = "reconciliation_missing"
+    SELF_TRADE = "self_trade"
     SHORT_NOT_ALLOWED = "short_not_allowed"
-    UNKNOWN_SUBMISSION = "unknown_submission"

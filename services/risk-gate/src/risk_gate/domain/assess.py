@@ -20,6 +20,7 @@ _PRECEDENCE = {code: rank for rank, code in enumerate(DenialCode)}
 
 _SENTENCES = {
     DenialCode.NUMBER_INVALID: "A number is not usable: {seen}, it must be {limit}.",
+    DenialCode.KILL_SWITCH_ON: "The kill switch is on: {seen}.",
     DenialCode.TRADING_HALTED: "Trading is halted: {seen}.",
     DenialCode.TRADING_REDUCING: "Only orders that lower exposure pass: {seen}.",
     DenialCode.LIMIT_MISSING: "The limits of the account are missing: {seen}.",
@@ -43,6 +44,28 @@ _SENTENCES = {
     DenialCode.ORDER_DUPLICATED: "An order like it was just approved: {seen}, allowed {limit}.",
     DenialCode.RECONCILIATION_MISSING: "The books are not reconciled: {seen}, needed {limit}.",
     DenialCode.SHORT_NOT_ALLOWED: "It would sell {seen} with {limit}.",
+    DenialCode.MODE_MISMATCH: "The account does not trade there: {seen}, needed {limit}.",
+    DenialCode.BUILD_MIXED: "The services are not of one build: {seen}, needed {limit}.",
+    DenialCode.CLOCK_OFF: "The clocks differ by {seen}, allowed {limit}.",
+    DenialCode.JUDGEMENT_INVALID: "The judgement is not one: {seen}, needed {limit}.",
+    DenialCode.JUDGEMENT_UNCLEAN: "The judgement's text is not clean: {seen}, needed {limit}.",
+    DenialCode.JUDGEMENT_UNRECORDED: "The judgement cannot be replayed: {seen}, needed {limit}.",
+    DenialCode.JUDGEMENT_BUDGET_EXCEEDED: "Judged orders have used their budget: {seen}, the limit is {limit}.",
+    DenialCode.NEWS_UNCONFIRMED: "The news stands alone: {seen}, needed {limit}.",
+    DenialCode.INSTRUMENT_NEW_IN_CAUTION: "In CAUTION nothing new is begun: {seen}, needed {limit}.",
+    DenialCode.VENUE_SILENT: "The venue has not been heard of: {seen}, allowed {limit}.",
+    DenialCode.ALERTING_DOWN: "Nobody could be told: {seen}, needed {limit}.",
+    DenialCode.FILL_UNEXPLAINED: "A fill went beyond its approval: {seen}, needed {limit}.",
+    DenialCode.UNKNOWN_SUBMISSION: "What became of an order is not known: {seen}, allowed {limit}.",
+    DenialCode.LOSS_EXCEEDED: "The loss is {seen}, the limit is {limit}.",
+    DenialCode.LOSING_STREAK: "Stops came in a row: {seen}, the limit is {limit}.",
+    DenialCode.CANCEL_RATIO_EXCEEDED: "Too many orders end canceled or rejected: {seen}, the limit is {limit}.",
+    DenialCode.POSITIONS_EXCEED_MAX: "So many instruments would be held: {seen}, the limit is {limit}.",
+    DenialCode.DCA_EXCEEDED: "The position was added to often enough: {seen}, the limit is {limit}.",
+    DenialCode.OPEN_ORDERS_EXCEEDED: "Too many orders are open: {seen}, the limit is {limit}.",
+    DenialCode.ORDER_COUNT_EXCEEDED: "Too many orders were entered: {seen}, the limit is {limit}.",
+    DenialCode.TURNOVER_EXCEEDED: "Too much was entered: {seen}, the limit is {limit}.",
+    DenialCode.SELF_TRADE: "It would trade with an own order: {seen}, needed {limit}.",
 }
 
 

@@ -1,0 +1,110 @@
+"""Decides on signals. Each function is one transaction: load, decide, record."""
+
+import asyncio
+from dataclasses import replace
+
+from risk_gate.domain.assess import UNJUDGED, assess, refuse
+from risk_gate.domain.judging import Proposal, judgement_of
+from risk_gate.domain.situation import Judgement, Situation
+from risk_gate.ports import LedgerPort, World
+from sigmax.domain.approval import sign
+from sigmax.runtime import tracing
+from sigmax.schemas.market import nanoseconds
+from sigmax.schemas.orders import OrderApproved, OrderDenied
+from sigmax.schemas.signals import Decision, JudgementRequested, Signal
+
+_NS_PER_S = 1_000_000_000
+
+
+async def on_signal(signal: Signal, world: World) -> None:
+    """Decide on a signal that asks for no judgement.
+
+    The verdict is the signal's inbox: there is one per signal, so entering the message as well would cost a round trip
+    on the way to the order and prove nothing more.
+    """
+    async with world.open_ledger() as ledger:
+        await decide(signal, UNJUDGED, ledger, world)
+
+
+async def on_judgement_requested(request: JudgementRequested, world: World) -> None:
+    """Keep a signal that waits for judgement; decide if the judgement was faster."""
+    async with world.open_ledger() as ledger:
+        if await ledger.first_time(request):
+            await _decide_if_complete(await ledger.propose(request), ledger, world)
+
+
+async def on_decision(decision: Decision, world: World) -> None:
+    """Keep a judgement; decide if its signal is here."""
+    async with world.open_ledger() as ledger:
+        if await ledger.first_time(decision):
+            await _decide_if_complete(await ledger.judge(decision), ledger, world)
+
+
+async def deny_unjudged(world: World) -> None:
+    """Deny what waited for judgement beyond its deadline: silence is no approval."""
+    async with world.open_ledger() as ledger:
+        now = world.clock.now()
+        for proposal in await ledger.overdue(now - world.judgement_grace):
+            if proposal.signal is not None:
+                verdict = refuse(proposal.signal, "no decision came by the deadline", now)
+                await ledger.record(proposal.signal, verdict)
+                await ledger.settle(proposal.signal_id)
+                world.meter.decided(verdict, took_s=0, price_age_s=None)
+
+
+async def _decide_if_complete(proposal: Proposal, ledger: LedgerPort, world: World) -> None:
+    if proposal.is_settled or proposal.signal is None or proposal.decision is None:
+        return
+    judgement = judgement_of(proposal.decision, proposal.signal, proposal.request_id)
+    await decide(proposal.signal, judgement, ledger, world)
+    await ledger.settle(proposal.signal_id)
+
+
+async def decide(signal: Signal, judgement: Judgement, ledger: LedgerPort, world: World) -> None:
+    """Give a signal its one verdict. The account stays locked, so that no two decisions spend the same room."""
+    with tracing.working("decide", signal) as span:
+        verdict = await _verdict(signal, judgement, ledger, world)
+        if verdict is not None:
+            tracing.show(span, **_shown(verdict))
+
+
+async def _verdict(
+    signal: Signal, judgement: Judgement, ledger: LedgerPort, world: World
+) -> OrderApproved | OrderDenied | None:
+    started_ns = world.clock.now_ns()
+    situation = await _load(signal, ledger, world)
+    if situation is None:
+        return None
+    now = world.clock.now()
+    verdict = assess(signal, situation, now, approval_lifetime=world.approval_lifetime, judgement=judgement)
+    if isinstance(verdict, OrderApproved):
+        verdict = sign(verdict, world.approval_key)
+    await ledger.record(signal, verdict)
+
+    quote = situation.quotes.get(signal.instrument_id)
+    price_age_s = None if quote is None else (nanoseconds(now) - quote.received_ns) / _NS_PER_S
+    took_s = (world.clock.now_ns() - started_ns) / _NS_PER_S
+    world.meter.decided(verdict, took_s=took_s, price_age_s=price_age_s)
+    return verdict
+
+
+def _shown(verdict: OrderApproved | OrderDenied) -> dict[str, str]:
+    if isinstance(verdict, OrderApproved):
+        return {"verdict": "approved", "client_order_id": verdict.client_order_id}
+    return {"verdict": "denied", "code": str(verdict.code)}
+
+
+async def _load(signal: Signal, ledger: LedgerPort, world: World) -> Situation | None:
+    """Load all that a decision looks at, the market while the database answers; None when it is decided already."""
+    looking = asyncio.create_task(world.market.look(signal.instrument_id))
+    try:
+        account = await ledger.lock_account(signal.account_id)
+        situation = await ledger.situation(signal, account, world.clock.now())
+        if situation is None:
+            return None
+        instrument, quote = await looking
+    finally:
+        looking.cancel()
+    others = await world.market.quotes(situation.book.instruments - {signal.instrument_id})
+    quotes = others if quote is None else {**others, signal.instrument_id: quote}
+    return replace(situation, instrument=instrument, quotes=quotes)
