@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Row
 
 from risk_gate.adapters import statements
+from risk_gate.adapters.stage_ledger import StageLedger
 from risk_gate.domain.book import FillEffect, cash_needed, final_quantity
 from risk_gate.domain.judging import Proposal
 from risk_gate.domain.limits import DUPLICATE_WINDOW_MAX_S, RATE_WINDOW_S, RiskLimits
@@ -28,19 +29,18 @@ from risk_gate.domain.situation import (
     StageRow,
 )
 from risk_gate.domain.sizing import side_of
-from risk_gate.domain.stages import CurrentStage, read_stage
 from sigmax.runtime.database import Database, Unit
-from sigmax.runtime.ledgers import Ledger, opener
+from sigmax.runtime.ledgers import opener
 from sigmax.schemas.orders import Check, Fill, OrderApproved, OrderDenied, OrderEvent, PositionChanged, Reconciled
 from sigmax.schemas.signals import Decision, JudgementRequested, Signal
-from sigmax.schemas.types import Mode, Scope, Side
+from sigmax.schemas.types import Mode, Side
 
 log = structlog.get_logger()
 
 _CHECKS = TypeAdapter(tuple[Check, ...])
 
 
-class PostgresLedger(Ledger):
+class PostgresLedger(StageLedger):
     """One open transaction."""
 
     def __init__(self, unit: Unit) -> None:
@@ -201,40 +201,6 @@ class PostgresLedger(Ledger):
             (account, timedelta(seconds=found.reconciliation_age_max_s) if found else None) for account, found in limits
         ]
 
-    async def stages(self) -> Sequence[CurrentStage]:
-        """Give every stored stage; a scope of an unknown kind concerns nothing and is left out."""
-        rows = await self._session.execute(statements.STAGES)
-        return [_stage(row) for row in rows if row.scope in set(Scope)]
-
-    async def stage(self, scope: Scope, scope_id: str) -> CurrentStage | None:
-        """Give the stored stage of one scope, its row locked."""
-        row = (await self._session.execute(statements.STAGE, {"scope": scope, "scope_id": scope_id})).first()
-        return None if row is None else _stage(row)
-
-    async def set_stage(self, stage: CurrentStage, now: datetime) -> int:
-        """Store a stage under the scope's next version, and give that version."""
-        values = {
-            "scope": stage.scope,
-            "scope_id": stage.scope_id,
-            "stage": stage.stage,
-            "reason": stage.reason,
-            "changed_by": stage.changed_by,
-            "changed_at": now,
-        }
-        version: int = (await self._session.execute(statements.SET_STAGE, values)).scalar_one()
-        return version
-
-    async def open_orders(self, scope: Scope, scope_id: str) -> Sequence[tuple[str, str]]:
-        """Give client order id and account of each order that may still fill, within a scope."""
-        values = {} if scope is Scope.GLOBAL else {"scope_id": scope_id}
-        rows = await self._session.execute(statements.OPEN_ORDERS[scope], values)
-        return [(row.client_order_id, row.account_id) for row in rows]
-
-    async def open_order(self, client_order_id: str) -> tuple[str, str] | None:
-        """Give client order id and account of one order, or None when it cannot fill any more."""
-        row = (await self._session.execute(statements.OPEN_ORDER, {"client_order_id": client_order_id})).first()
-        return None if row is None else (row.client_order_id, row.account_id)
-
 
 def ledgers(database: Database) -> Callable[[], AbstractAsyncContextManager[PostgresLedger]]:
     """Give what opens one transaction after another."""
@@ -268,10 +234,6 @@ def _account(row: Row[Any]) -> Account:
         reconciled_at=row.reconciled_at,
         reconciliation_passed=row.reconciliation_passed,
     )
-
-
-def _stage(row: Row[Any]) -> CurrentStage:
-    return CurrentStage(Scope(row.scope), row.scope_id, read_stage(row.stage), row.version, row.changed_by, row.reason)
 
 
 def _proposal(row: Row[Any]) -> Proposal:

@@ -11,15 +11,15 @@ from risk_gate.domain.book import FillEffect
 from risk_gate.domain.judging import Proposal
 from risk_gate.domain.situation import Account, Situation
 from risk_gate.domain.stages import CurrentStage
+from risk_gate.ports.stages import StageLedgerPort
 from sigmax.runtime.clock import ClockPort
 from sigmax.schemas.base import Message
 from sigmax.schemas.market import Instrument, Quote
 from sigmax.schemas.orders import Fill, OrderApproved, OrderDenied, OrderEvent, PositionChanged, Reconciled
 from sigmax.schemas.signals import Decision, JudgementRequested, Signal
-from sigmax.schemas.types import Scope
 
 
-class LedgerPort(Protocol):
+class LedgerPort(StageLedgerPort, Protocol):
     """One open transaction over accounts, stages, the book, and the verdicts."""
 
     async def first_time(self, message: Message) -> bool:
@@ -80,26 +80,6 @@ class LedgerPort(Protocol):
 
     async def lock_accounts(self) -> Sequence[tuple[Account, timedelta | None]]:
         """Give all accounts, each with the reconciliation age its limits allow, and keep decisions waiting."""
-        ...
-
-    async def stages(self) -> Sequence[CurrentStage]:
-        """Give every stored stage that can be read."""
-        ...
-
-    async def stage(self, scope: Scope, scope_id: str) -> CurrentStage | None:
-        """Give the stored stage of one scope."""
-        ...
-
-    async def set_stage(self, stage: CurrentStage, now: datetime) -> int:
-        """Store a stage under the scope's next version, and give that version."""
-        ...
-
-    async def open_orders(self, scope: Scope, scope_id: str) -> Sequence[tuple[str, str]]:
-        """Give client order id and account of each order that may still fill, within a scope."""
-        ...
-
-    async def open_order(self, client_order_id: str) -> tuple[str, str] | None:
-        """Give client order id and account of one order, or None when it cannot fill any more."""
         ...
 
 
