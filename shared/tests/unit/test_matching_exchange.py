@@ -13,6 +13,7 @@ from sigmax.domain.venue_orders import (
     OrderKind,
     OrderRequest,
     Refused,
+    Triggered,
 )
 from sigmax.schemas.types import OrderStatus, Side, TimeInForce
 
@@ -253,3 +254,118 @@ def test_a_market_is_closed_before_its_first_trade_and_when_not_tradable() -> No
 
     assert refusal(exchange, a_request()) is Refusal.MARKET_CLOSED
     assert refusal(an_exchange(is_tradable=False), a_request()) is Refusal.MARKET_CLOSED
+
+
+def a_stop(
+    kind: OrderKind, side: Side, stop_price: str, price: str | None = None, quantity: str = "1", **fields: object
+) -> OrderRequest:
+    values = {"kind": kind, "stop_price": Decimal(stop_price), "client_order_id": f"{kind}{side}{stop_price}"}
+    return a_request(side, price, quantity, **(values | fields))
+
+
+def test_a_stop_waits_with_its_funds_locked_and_is_filled_by_no_trade_before_its_price() -> None:
+    exchange = an_exchange()
+    placed(exchange, a_stop(OrderKind.STOP_LOSS_LIMIT, Side.SELL, "95", "90", "2"))
+    assert exchange.wallets["me"]["BTC"] == (Decimal(8), Decimal(2))
+
+    assert exchange.on_trade(BTC, Decimal("95.01"), Decimal(100), Side.SELL, 3) == []
+    (order,) = exchange.open_orders("me")
+    assert (order.is_waiting, order.working_ns) == (True, None)
+
+
+def test_a_stop_limit_takes_the_book_after_the_trade_that_woke_it_and_rests_with_what_is_left() -> None:
+    exchange = an_exchange()
+    placed(exchange, a_stop(OrderKind.STOP_LOSS_LIMIT, Side.SELL, "95", "94.99", "5"))
+
+    events = exchange.on_trade(BTC, Decimal(95), Decimal(1), Side.SELL, 3)
+
+    assert isinstance(events[0], Triggered)
+    assert fills(events) == [("94.99", "1")]
+    (order,) = exchange.open_orders("me")
+    assert (order.leaves, order.working_ns, order.kind) == (Decimal(4), 3, OrderKind.STOP_LOSS_LIMIT)
+    assert fills(exchange.on_trade(BTC, Decimal(96), Decimal(9), Side.BUY, 4)) == [("94.99", "4")]
+    assert exchange.wallets["me"]["BTC"].locked == 0
+
+
+def test_a_stop_that_the_market_jumps_over_rests_at_its_limit_and_sells_nothing_below_it() -> None:
+    exchange = an_exchange()
+    placed(exchange, a_stop(OrderKind.STOP_LOSS_LIMIT, Side.SELL, "95", "94"))
+
+    assert fills(exchange.on_trade(BTC, Decimal(80), Decimal(100), None, 3)) == []
+    assert fills(exchange.on_trade(BTC, Decimal(80), Decimal(100), None, 4)) == []
+    (order,) = exchange.open_orders("me")
+    assert not order.is_waiting
+
+
+def test_a_stop_loss_becomes_a_market_order() -> None:
+    exchange = an_exchange()
+    placed(exchange, a_stop(OrderKind.STOP_LOSS, Side.SELL, "95", quantity="2"))
+
+    events = exchange.on_trade(BTC, Decimal(80), Decimal(1), None, 3)
+
+    assert fills(events) == [("79.99", "1"), ("79.98", "1")]
+    assert list(exchange.open_orders("me")) == []
+
+
+def test_a_market_stop_of_a_buyer_spends_no_more_than_there_is_and_expires_with_the_rest() -> None:
+    exchange = an_exchange(usdt="220")
+    placed(exchange, a_stop(OrderKind.STOP_LOSS, Side.BUY, "105", quantity="2"))
+    assert exchange.wallets["me"]["USDT"] == (Decimal(10), Decimal(210))
+
+    events = exchange.on_trade(BTC, Decimal(200), Decimal(1), None, 3)
+
+    assert fills(events) == [("200.01", "1"), ("200.02", "0.099")]
+    assert isinstance(events[3], Ended)
+    assert exchange.wallets["me"]["USDT"] == (Decimal("0.18802"), Decimal(0))
+
+
+def test_each_stop_waits_for_its_own_direction() -> None:
+    for kind, side, quiet, loud in (
+        (OrderKind.STOP_LOSS, Side.SELL, "95.01", "95"),
+        (OrderKind.TAKE_PROFIT, Side.BUY, "95.01", "95"),
+        (OrderKind.STOP_LOSS, Side.BUY, "104.99", "105"),
+        (OrderKind.TAKE_PROFIT, Side.SELL, "104.99", "105"),
+    ):
+        exchange = an_exchange()
+        placed(exchange, a_stop(kind, side, loud))
+        assert exchange.on_trade(BTC, Decimal(quiet), Decimal(1), None, 3) == []
+        assert any(isinstance(event, Triggered) for event in exchange.on_trade(BTC, Decimal(loud), Decimal(1), None, 4))
+
+
+def test_a_stop_that_the_last_price_has_reached_already_is_refused() -> None:
+    for kind, side, stop_price in (
+        (OrderKind.STOP_LOSS, Side.SELL, "100"),
+        (OrderKind.STOP_LOSS, Side.BUY, "100"),
+        (OrderKind.TAKE_PROFIT, Side.SELL, "99"),
+        (OrderKind.TAKE_PROFIT, Side.BUY, "101"),
+    ):
+        assert refusal(an_exchange(), a_stop(kind, side, stop_price)) is Refusal.WOULD_TRIGGER
+
+
+def test_a_stop_that_was_canceled_wakes_up_no_more_and_its_funds_are_free() -> None:
+    exchange = an_exchange()
+    placed(exchange, a_stop(OrderKind.STOP_LOSS, Side.SELL, "95"))
+    exchange.cancel("me", 1, 3)
+
+    assert exchange.wallets["me"]["BTC"] == (Decimal(10), Decimal(0))
+    assert exchange.on_trade(BTC, Decimal(90), Decimal(1), None, 4) == []
+
+
+def test_a_stop_that_was_stored_and_restored_wakes_up_as_if_nothing_had_been() -> None:
+    exchange, again = an_exchange(), an_exchange()
+    placed(exchange, a_stop(OrderKind.STOP_LOSS, Side.SELL, "95"))
+    again.wallets["me"].lock("BTC", Decimal(1))
+    for order in exchange.open_orders("me"):
+        again.restore_order(order)
+
+    trade = (BTC, Decimal(95), Decimal(1), None, 5)
+    assert fills(again.on_trade(*trade)) == fills(exchange.on_trade(*trade)) == [("94.99", "1")]
+
+
+def test_the_sixth_stop_of_an_account_is_refused_and_so_is_one_off_the_tick() -> None:
+    exchange = an_exchange()
+    for number in range(5):
+        placed(exchange, a_stop(OrderKind.STOP_LOSS, Side.SELL, f"9{number}"))
+
+    assert refusal(exchange, a_stop(OrderKind.STOP_LOSS, Side.SELL, "89")) is Refusal.MAX_NUM_ALGO_ORDERS
+    assert refusal(an_exchange(), a_stop(OrderKind.STOP_LOSS, Side.SELL, "90.001")) is Refusal.PRICE_FILTER

@@ -10,7 +10,16 @@ from sigmax.domain.depth import DepthModel
 from sigmax.domain.fees import FeeSchedule
 from sigmax.domain.matching import Exchange
 from sigmax.domain.trading_rules import TradingRules, is_multiple
-from sigmax.domain.venue_orders import BalanceChanged, Event, Executed, OrderKind, OrderRequest, Refused, VenueOrder
+from sigmax.domain.venue_orders import (
+    BalanceChanged,
+    Event,
+    Executed,
+    OrderKind,
+    OrderRequest,
+    Refused,
+    Triggered,
+    VenueOrder,
+)
 from sigmax.schemas.types import OrderStatus, Side, TimeInForce
 
 BTC = "BTC/USDT@binance"
@@ -40,6 +49,7 @@ orders = st.tuples(
     prices,
     quantities,
     st.booleans(),
+    prices,
 )
 cancels = st.tuples(st.just("cancel"), st.sampled_from(("ann", "bob")), st.integers(1, 20))
 steps = st.lists(st.one_of(trades, orders, cancels), min_size=1, max_size=40)
@@ -61,7 +71,7 @@ def run(exchange: Exchange, step: tuple, now: int) -> list[Event]:
     if step[0] == "cancel":
         outcome = exchange.cancel(step[1], step[2], now)
     else:
-        _, account, side, kind, tif, price, quantity, by_notional = step
+        _, account, side, kind, tif, price, quantity, by_notional, stop_price = step
         is_market = kind is OrderKind.MARKET
         outcome = exchange.place(
             OrderRequest(
@@ -70,14 +80,26 @@ def run(exchange: Exchange, step: tuple, now: int) -> list[Event]:
                 client_order_id=f"c{now}",
                 side=side,
                 kind=kind,
-                time_in_force=TimeInForce.IOC if is_market else tif if kind is OrderKind.LIMIT else TimeInForce.GTC,
+                time_in_force=_time_in_force(kind, tif),
                 quantity=None if is_market and by_notional else quantity,
                 notional=quantity * 100 if is_market and by_notional else None,
-                price=None if is_market else price,
+                price=price if kind.has_limit else None,
+                stop_price=stop_price if kind.is_stop else None,
             ),
             now,
         )
     return [] if isinstance(outcome, Refused) else outcome
+
+
+def _time_in_force(kind: OrderKind, wanted: TimeInForce) -> TimeInForce:
+    if not kind.has_limit:
+        return TimeInForce.IOC
+    return TimeInForce.GTC if kind is OrderKind.LIMIT_MAKER else wanted
+
+
+def held_price(order: VenueOrder) -> Decimal:
+    """Give what a buyer's order locks per unit."""
+    return order.price or order.stop_price or Decimal(0)
 
 
 @settings(max_examples=150, deadline=None)
@@ -109,7 +131,7 @@ def test_what_is_locked_is_what_open_orders_hold(script: list[tuple]) -> None:
         run(exchange, step, now)
         for account, wallet in exchange.wallets.items():
             open_orders = list(exchange.open_orders(account))
-            held = sum(o.price * o.leaves for o in open_orders if o.side is Side.BUY)
+            held = sum(held_price(o) * o.leaves for o in open_orders if o.side is Side.BUY)
             assert wallet["USDT"].locked == held
             assert wallet["BTC"].locked == sum(o.leaves for o in open_orders if o.side is Side.SELL)
 
@@ -131,7 +153,8 @@ def test_fills_keep_to_quantity_limit_and_trade(script: list[tuple]) -> None:
             if order.price is not None:
                 assert (trade.price - order.price) * order.side.sign <= 0
         if step[0] == "trade":
-            assert sum((event.trade.quantity for event in events), Decimal(0)) <= step[2]
+            # What a stop takes when it wakes up comes out of the book, not out of the trade that woke it.
+            assert sum((event.trade.quantity for event in events if event.trade.is_maker), Decimal(0)) <= step[2]
 
 
 @settings(max_examples=150, deadline=None)
@@ -139,7 +162,8 @@ def test_fills_keep_to_quantity_limit_and_trade(script: list[tuple]) -> None:
 def test_nobody_is_filled_before_a_better_or_older_order(script: list[tuple]) -> None:
     exchange = a_market()
     for now, step in enumerate(script, 1):
-        before: list[VenueOrder] = [*exchange.open_orders("ann"), *exchange.open_orders("bob")]
+        resting = (*exchange.open_orders("ann"), *exchange.open_orders("bob"))
+        before: list[VenueOrder] = [order for order in resting if not order.is_waiting]
         filled = {event.order.order_id for event in run(exchange, step, now) if isinstance(event, Executed)}
         if step[0] != "trade":
             continue
@@ -161,3 +185,29 @@ def test_the_same_script_gives_the_same_events(script: list[tuple]) -> None:
     one, two = a_market(), a_market()
     for now, step in enumerate(script, 1):
         assert run(one, step, now) == run(two, step, now)
+
+
+@settings(max_examples=300, deadline=None)
+@given(steps)
+def test_a_stop_wakes_up_once_by_a_trade_through_its_price_and_fills_only_afterwards(script: list[tuple]) -> None:
+    exchange = a_market()
+    woken: set[int] = set()
+    for now, step in enumerate(script, 1):
+        waiting = {o.order_id: o for account in ("ann", "bob") for o in exchange.open_orders(account) if o.is_waiting}
+        for event in run(exchange, step, now):
+            if isinstance(event, Triggered):
+                order = waiting[event.order.order_id]
+                assert step[0] == "trade"
+                assert order.order_id not in woken
+                assert order.stop_price is not None
+                is_rising = (order.side is Side.BUY) is order.kind.is_stop_loss
+                assert step[1] >= order.stop_price if is_rising else step[1] <= order.stop_price
+                woken.add(order.order_id)
+            if isinstance(event, Executed) and event.order.kind.is_stop:
+                assert event.order.order_id in woken
+        if step[0] == "trade":
+            for order in waiting.values():
+                assert order.stop_price is not None
+                is_rising = (order.side is Side.BUY) is order.kind.is_stop_loss
+                is_reached = step[1] >= order.stop_price if is_rising else step[1] <= order.stop_price
+                assert is_reached is (order.order_id in woken)

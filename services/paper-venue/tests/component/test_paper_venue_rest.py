@@ -35,7 +35,15 @@ async def test_what_an_order_needs_and_may_not_have_depends_on_its_type(bench: A
         ({"type": "MARKET", "timeInForce": "", "price": "", "quantity": ""}, -1102),
         ({"type": "MARKET", "timeInForce": "", "price": "", "quoteOrderQty": "50"}, -1106),
         ({"type": "LIMIT_MAKER"}, -1106),
-        ({"type": "STOP_LOSS", "stopPrice": "80"}, -2010),
+        ({"stopPrice": "80"}, -1106),
+        ({"type": "STOP_LOSS_LIMIT"}, -1102),
+        ({"type": "STOP_LOSS_LIMIT", "side": "SELL", "stopPrice": "80", "timeInForce": ""}, -1102),
+        ({"type": "TAKE_PROFIT_LIMIT", "side": "SELL", "stopPrice": "120", "price": ""}, -1102),
+        ({"type": "STOP_LOSS", "stopPrice": "120"}, -1106),
+        ({"type": "STOP_LOSS", "stopPrice": "120", "price": ""}, -1106),
+        ({"type": "STOP_LOSS", "stopPrice": "99", "price": "", "timeInForce": ""}, -2010),
+        ({"type": "STOP_LOSS", "stopPrice": "120.001", "price": "", "timeInForce": ""}, -1013),
+        ({"type": "STOP_LOSS", "trailingDelta": "100", "price": "", "timeInForce": ""}, -1106),
         ({"icebergQty": "1"}, -1106),
         ({"newOrderRespType": "SOME"}, -1100),
         ({"selfTradePreventionMode": "EXPIRE_TAKER"}, -1100),
@@ -229,3 +237,43 @@ async def test_the_reports_of_an_order_come_in_the_venues_sequence(bench: Any) -
     assert heard() == [("CANCELED", "CANCELED"), position]
     await bench.place(quantity="99999")
     assert heard() == []
+
+
+async def test_a_stop_waits_without_working_and_is_told_of_again_when_it_wakes_up(bench: Any) -> None:
+    from paper_venue.handlers.hub import Listener
+
+    told: list[dict[str, Any]] = []
+
+    class Collecting(Listener):
+        def send(self, message: Any) -> None:
+            told.append(message)
+
+    bench.hub.subscribe("user:paper", Collecting(), lambda event: event)
+    await bench.admin("deposits", asset="BTC", amount="5")
+    stop = {"side": "SELL", "type": "STOP_LOSS_LIMIT", "stopPrice": "95", "price": "94.5", "newClientOrderId": "guard"}
+
+    ack = (await bench.place(**stop)).json()
+    assert set(ack) == {"symbol", "orderId", "orderListId", "clientOrderId", "transactTime"}
+    asked = (await bench.send("GET", "order", symbol="BTCUSDT", origClientOrderId="guard")).json()
+    assert (asked["status"], asked["stopPrice"], asked["isWorking"], asked["workingTime"]) == ("NEW", "95", False, -1)
+    told.clear()
+    await bench.admin("trades", symbol="BTCUSDT", price="95", quantity="1", side="sell")
+
+    reports = [each for each in told if each["e"] == "executionReport"]
+    assert [(each["x"], each["X"], each["P"], each["w"]) for each in reports] == [
+        ("NEW", "NEW", "95", True),
+        ("TRADE", "FILLED", "95", False),
+    ]
+    woken = (await bench.send("GET", "order", symbol="BTCUSDT", origClientOrderId="guard")).json()
+    assert (woken["type"], woken["isWorking"]) == ("STOP_LOSS_LIMIT", True)
+    assert woken["workingTime"] == bench.clock.ns // 1_000_000
+
+
+async def test_a_stop_that_waits_is_canceled_with_its_price_in_the_answer(bench: Any) -> None:
+    order = {"type": "STOP_LOSS", "stopPrice": "120", "price": "", "timeInForce": "", "newOrderRespType": "FULL"}
+    placed = (await bench.place(**order)).json()
+    assert (placed["status"], placed["workingTime"], placed["fills"]) == ("NEW", -1, [])
+
+    canceled = (await bench.send("DELETE", "order", symbol="BTCUSDT", orderId=placed["orderId"])).json()
+
+    assert (canceled["status"], canceled["stopPrice"], canceled["price"]) == ("CANCELED", "120", "0")

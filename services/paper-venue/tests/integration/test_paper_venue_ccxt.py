@@ -113,6 +113,65 @@ async def test_a_market_order_beyond_the_book_expires_with_what_it_got(venue: An
     assert (order["status"], order["filled"]) == ("expired", 210)
 
 
+@pytest.mark.parametrize(
+    ("kind", "side", "price", "params", "quiet", "loud", "got"),
+    [
+        ("limit", "sell", 94, {"triggerPrice": 95}, "95.01", "95", 94.99),
+        ("market", "sell", None, {"stopLossPrice": 95}, "95.01", "94", 93.99),
+        ("limit", "buy", 106, {"stopPrice": 105}, "104.99", "105", 105.01),
+        ("market", "buy", None, {"triggerPrice": 105}, "104.99", "105", 105.01),
+        ("limit", "sell", 104, {"takeProfitPrice": 105}, "104.99", "105", 104.99),
+        ("market", "buy", None, {"takeProfitPrice": 95}, "95.01", "95", 95.01),
+    ],
+)
+async def test_a_stop_rests_until_its_price_trades_and_then_fills_under_its_own_id(
+    venue: Any,
+    client: Any,
+    kind: str,
+    side: str,
+    price: float | None,
+    params: dict[str, float],
+    quiet: str,
+    loud: str,
+    got: float,
+) -> None:
+    symbol = await venue.market()
+    locked = symbol.split("/")[0] if side == "sell" else "USDT"
+    before = await free(client, locked)
+    placed = await client.create_order(symbol, kind, side, 1, price, params)
+    (stop,) = params.values()
+
+    await venue.trade(symbol, quiet)
+    waiting = await client.fetch_order(placed["id"], symbol)
+    assert (waiting["status"], waiting["filled"], waiting["triggerPrice"]) == ("open", 0, stop)
+    assert waiting["info"]["isWorking"] is False
+    assert [order["id"] for order in await client.fetch_open_orders(symbol)] == [placed["id"]]
+    assert before - await free(client, locked) == pytest.approx(1 if side == "sell" else price or stop)
+
+    await venue.trade(symbol, loud)
+    woken = await client.fetch_order(placed["id"], symbol)
+    assert (woken["status"], woken["filled"], woken["average"]) == ("closed", 1, got)
+    assert woken["info"]["isWorking"] is True
+
+
+async def test_the_user_stream_tells_of_a_stop_that_wakes_up(venue: Any, client: Any) -> None:
+    symbol = await venue.market()
+    await client.load_markets()
+    orders = asyncio.create_task(client.watch_orders(symbol))
+    while not any(c.url.endswith("/ws-api/v3") and c.subscriptions for c in client.clients.values()):
+        await asyncio.sleep(0.02)
+    await asyncio.sleep(0.3)
+    placed = await client.create_order(symbol, "limit", "sell", 1, 94, {"stopPrice": 95})
+    (seen,) = await asyncio.wait_for(orders, 5)
+    assert (seen["id"], seen["status"], seen["triggerPrice"]) == (placed["id"], "open", 95)
+
+    fills = asyncio.create_task(client.watch_my_trades(symbol))
+    await asyncio.sleep(0.1)
+    await venue.trade(symbol, "95")
+    (fill,) = await asyncio.wait_for(fills, 5)
+    assert (fill["order"], fill["price"]) == (placed["id"], 94.99)
+
+
 async def test_a_client_id_is_refused_while_its_order_is_open(venue: Any, client: Any) -> None:
     symbol = await venue.market()
     order = await client.create_order(symbol, "limit", "buy", 1, 90, {"clientOrderId": "twice"})
@@ -145,6 +204,10 @@ async def test_refusals_come_as_the_classes_that_adapters_know(venue: Any, clien
         (ccxt.BadRequest, "-1102", {"price": ""}),
         (ccxt.BadRequest, "-1104", {"reduceOnly": "true"}),
         (ccxt.BadRequest, "-1106", {"stopPrice": "80"}),
+        (ccxt.OrderImmediatelyFillable, "Stop price would trigger", {"type": "STOP_LOSS_LIMIT", "stopPrice": "100"}),
+        (ccxt.InvalidOrder, "PRICE_FILTER", {"type": "STOP_LOSS_LIMIT", "stopPrice": "110.001"}),
+        (ccxt.InsufficientFunds, "balance", {"type": "STOP_LOSS_LIMIT", "stopPrice": "110", "quantity": "1000000"}),
+        (ccxt.BadRequest, "-1102", {"type": "STOP_LOSS_LIMIT"}),
         (ccxt.BadRequest, "-1100", {"newClientOrderId": "a b"}),
         (ccxt.BadRequest, "-1111", {"price": "90.0000000001"}),
         (ccxt.BadRequest, "-1115", {"timeInForce": "DAY"}),

@@ -85,7 +85,7 @@ async def books_balance(clean: Any) -> None:
         clean,
         """
         SELECT (SELECT coalesce(sum(locked), 0) FROM balances WHERE asset = 'USDT')
-             - (SELECT coalesce(sum(price * (orig_qty - executed_qty)), 0) FROM orders
+             - (SELECT coalesce(sum(coalesce(price, stop_price) * (orig_qty - executed_qty)), 0) FROM orders
                 WHERE side = 'buy' AND status IN ('new', 'partially_filled')) AS difference
         """,
     )
@@ -158,6 +158,37 @@ async def test_a_killed_venue_goes_on_where_it_was(clean: Any, market_data: Any,
                 await client.create_order("ETH/USDT", "limit", "buy", 1, 1980, {"clientOrderId": "rests"})
             newer = await client.create_order("ETH/USDT", "limit", "buy", 1, 1980)
             assert int(newer["id"]) > int(resting["id"])
+        finally:
+            await client.close()
+    await books_balance(clean)
+
+
+async def test_a_stop_outlives_a_killed_venue_and_hears_the_trade_that_nobody_listened_to(
+    clean: Any, market_data: Any, open_venue: Any
+) -> None:
+    async with open_venue() as venue:
+        client = venue.client()
+        try:
+            await market_data.xadd(STREAM, {FIELD: a_batch((1, "2000", "1", 1))})
+            await until(lambda: client.load_markets(True))
+            await until(lambda: client.create_order("ETH/USDT", "market", "buy", 0.5))
+            stop = await client.create_order("ETH/USDT", "limit", "sell", 0.4, 1980, {"stopPrice": 1990})
+            await venue.process.kill()
+        finally:
+            await client.close()
+    await books_balance(clean)
+    await market_data.xadd(STREAM, {FIELD: a_batch((2, "1990", "1", -1))})
+
+    async with open_venue() as venue:
+        client = venue.client()
+        try:
+            await client.load_markets()
+
+            async def sold() -> bool:
+                return (await client.fetch_order(stop["id"], "ETH/USDT"))["status"] == "closed"
+
+            await until(sold)
+            assert (await client.fetch_balance())["ETH"]["used"] == 0
         finally:
             await client.close()
     await books_balance(clean)

@@ -4,7 +4,8 @@ One simulator: the backtest and the paper venue both run this, so the same trade
 with the outside market alone, never with each other. A taker eats the made-up book of `sigmax.domain.depth`. What rests
 is filled by the market's own trades, the best price first, then the oldest, at its own limit price, and by no more than
 was traded: a trade through the limit always reaches the order, a trade at the limit only if its aggressor stood on the
-other side, or is not recorded.
+other side, or is not recorded. A stop waits for a trade at or beyond its stop price, then works like the market or
+limit order that it becomes: after that trade, which fills no order that it woke up.
 """
 
 from bisect import insort
@@ -14,6 +15,7 @@ from decimal import Decimal
 
 from sigmax.domain.depth import Depth, DepthModel, Walk
 from sigmax.domain.fees import EXACT, FeeSchedule
+from sigmax.domain.stops import WaitingStops, is_reached
 from sigmax.domain.trading_rules import Refusal, TradingRules, floor_to
 from sigmax.domain.venue_orders import (
     Accepted,
@@ -24,6 +26,7 @@ from sigmax.domain.venue_orders import (
     OrderKind,
     OrderRequest,
     Refused,
+    Triggered,
     VenueOrder,
     VenueTrade,
 )
@@ -42,6 +45,7 @@ class Market:
     depth: Depth
     resting: dict[Side, list[tuple[Decimal, int]]] = field(default_factory=lambda: {Side.BUY: [], Side.SELL: []})
     """Price-time priority: (price, negated for buys, and order id), sorted."""
+    stops: WaitingStops = field(default_factory=WaitingStops)
 
 
 @dataclass(slots=True)
@@ -138,15 +142,10 @@ class Exchange:
         wallet.lock(asset, amount)
         self._keep(order)
         turn = _Turn(plan.market, now_ns, [Accepted(order)])
-        if request.time_in_force is not TimeInForce.FOK or not walk.is_exhausted:
-            order, amount = self._take(order, walk, amount, turn)
-        if order.is_open:
-            if order.kind is not OrderKind.MARKET and order.time_in_force in _RESTS:
-                self._rest(order)
-            else:
-                order = self._end(order, OrderStatus.EXPIRED, turn)
-        if not order.is_open:
-            wallet.unlock(asset, amount)
+        if order.is_waiting:
+            self._rest(order)
+        else:
+            self._work(order, walk, (asset, amount), turn)
         return self._with_balances(turn.events, order.account_id)
 
     def cancel(self, account_id: str, order_id: int, now_ns: int) -> list[Event] | Refused:
@@ -157,7 +156,10 @@ class Exchange:
         market = self.markets[order.instrument_id]
         turn = _Turn(market, now_ns)
         self._end(order, OrderStatus.CANCELED, turn)
-        market.resting[order.side].remove(_priority(order))
+        if order.is_waiting:
+            market.stops.remove(order)
+        else:
+            market.resting[order.side].remove(_priority(order))
         asset, amount = _held(order, market.rules)
         self.wallets[account_id].unlock(asset, amount)
         return self._with_balances(turn.events, account_id)
@@ -169,7 +171,7 @@ class Exchange:
         market = self.markets[instrument_id]
         market.depth.on_trade(price, quantity)
         resting = market.resting
-        if not resting[Side.BUY] and not resting[Side.SELL]:
+        if not resting[Side.BUY] and not resting[Side.SELL] and not market.stops:
             return []
         turn = _Turn(market, now_ns)
         left = floor_to(quantity, market.rules.lot_size)
@@ -184,6 +186,8 @@ class Exchange:
                 order = self._fill(order, order.price or price, part, turn, is_maker=True)
                 if not order.is_open:
                     resting[side].pop(0)
+        for order_id in market.stops.take_reached(price):
+            self._trigger(self._orders[order_id], turn)
         return self._with_balances(turn.events)
 
     def _plan(self, request: OrderRequest, now_ns: int) -> "_Plan | Refused":
@@ -196,7 +200,7 @@ class Exchange:
             return Refused(Refusal.MARKET_CLOSED)
         if reason := self._broken_rule(request, market, last):
             return Refused(reason)
-        walk = _walk(request, market.depth)
+        walk = Walk((), is_exhausted=False) if request.kind.is_stop else _walk(request, market.depth)
         if request.kind is OrderKind.LIMIT_MAKER and walk.levels:
             return Refused(Refusal.WOULD_TAKE)
         order = self._new_order(request, walk, now_ns)
@@ -209,24 +213,38 @@ class Exchange:
     def _broken_rule(self, request: OrderRequest, market: Market, last: Decimal) -> Refusal | None:
         rules = market.rules
         reason: Refusal | None = None
-        if request.price is not None:
+        if request.stop_price is not None:
+            reason = rules.broken_by_stop_price(request.stop_price)
+        if reason is None and request.price is not None:
             reason = rules.broken_by_price(request.price, last)
         if reason is None and request.quantity is not None:
             reason = rules.broken_by_quantity(request.quantity)
         if reason is None:
             worth = request.notional
             if worth is None:
-                worth = EXACT.multiply(request.price or last, request.quantity or _ZERO)
+                price = request.price or request.stop_price or last
+                worth = EXACT.multiply(price, request.quantity or _ZERO)
             reason = rules.broken_by_notional(worth)
-        if reason is None and self._open_count(request.account_id, market) >= rules.orders_open_max:
-            reason = Refusal.MAX_NUM_ORDERS
+        if reason is None:
+            reason = self._broken_count(request, market)
         if reason is None and (request.account_id, request.client_order_id) in self._by_client_id:
             reason = Refusal.DUPLICATE_CLIENT_ORDER_ID
+        if reason is None and request.stop_price is not None:
+            would_trigger = is_reached(request.kind, request.side, request.stop_price, last)
+            reason = Refusal.WOULD_TRIGGER if would_trigger else None
         return reason
 
-    def _open_count(self, account_id: str, market: Market) -> int:
-        ids = [order_id for side in market.resting.values() for _, order_id in side]
-        return sum(1 for order_id in ids if self._orders[order_id].account_id == account_id)
+    def _broken_count(self, request: OrderRequest, market: Market) -> Refusal | None:
+        def mine(order_ids: list[int]) -> int:
+            return sum(1 for order_id in order_ids if self._orders[order_id].account_id == request.account_id)
+
+        resting = mine([order_id for side in market.resting.values() for _, order_id in side])
+        stops = mine(market.stops.order_ids)
+        if resting + stops >= market.rules.orders_open_max:
+            return Refusal.MAX_NUM_ORDERS
+        if request.kind.is_stop and stops >= market.rules.stops_open_max:
+            return Refusal.MAX_NUM_ALGO_ORDERS
+        return None
 
     def _new_order(self, request: OrderRequest, walk: Walk, now_ns: int) -> VenueOrder:
         return VenueOrder(
@@ -243,7 +261,41 @@ class Exchange:
             status=OrderStatus.NEW,
             created_ns=now_ns,
             updated_ns=now_ns,
+            stop_price=request.stop_price,
         )
+
+    def _trigger(self, order: VenueOrder, turn: _Turn) -> None:
+        """Let a stop that was reached do what it became."""
+        market, wallet = turn.market, self.wallets[order.account_id]
+        held = _held(order, market.rules)
+        order = replace(order, triggered_ns=turn.now_ns, updated_ns=turn.now_ns)
+        self._keep(order)
+        turn.events.append(Triggered(order))
+        if order.price is None and order.side is Side.BUY:
+            # What it will cost was not known when it was accepted: it buys what its owner can still pay for.
+            wallet.unlock(*held)
+            walk = market.depth.walk(order.side, order.quantity)
+            free = wallet[market.rules.quote].free
+            if walk.notional > free:
+                walk = market.depth.walk_notional(order.side, free)
+            held = (market.rules.quote, walk.notional)
+            wallet.lock(*held)
+        else:
+            walk = market.depth.walk(order.side, order.leaves, order.price)
+        self._work(order, walk, held, turn)
+
+    def _work(self, order: VenueOrder, walk: Walk, held: tuple[str, Decimal], turn: _Turn) -> None:
+        """Fill what fills at once; what is left rests where it may, and expires where not."""
+        asset, amount = held
+        if order.time_in_force is not TimeInForce.FOK or not walk.is_exhausted:
+            order, amount = self._take(order, walk, amount, turn)
+        if order.is_open:
+            if order.kind.has_limit and order.time_in_force in _RESTS:
+                self._rest(order)
+            else:
+                order = self._end(order, OrderStatus.EXPIRED, turn)
+        if not order.is_open:
+            self.wallets[order.account_id].unlock(asset, amount)
 
     def _take(self, order: VenueOrder, walk: Walk, locked: Decimal, turn: _Turn) -> tuple[VenueOrder, Decimal]:
         """Fill a taker from the book. Gives the order and how much of `locked` it still holds."""
@@ -311,6 +363,9 @@ class Exchange:
             self._by_client_id.pop(key, None)
 
     def _rest(self, order: VenueOrder) -> None:
+        if order.is_waiting:
+            self.markets[order.instrument_id].stops.add(order)
+            return
         insort(self.markets[order.instrument_id].resting[order.side], _priority(order))
 
     def _with_balances(self, events: list[Event], *account_ids: str) -> list[Event]:
@@ -333,7 +388,7 @@ def _walk(request: OrderRequest, depth: Depth) -> Walk:
 
 def _funds(order: VenueOrder, walk: Walk, rules: TradingRules) -> tuple[str, Decimal]:
     """Give the asset and the amount to lock at acceptance."""
-    if order.price is not None or order.side is Side.SELL:
+    if order.price is not None or order.side is Side.SELL or order.is_waiting:
         return _held(order, rules)
     return rules.quote, order.notional if order.notional is not None else walk.notional
 
@@ -342,7 +397,7 @@ def _held(order: VenueOrder, rules: TradingRules) -> tuple[str, Decimal]:
     """Give the asset and the amount that the unfilled part of an order holds."""
     if order.side is Side.SELL:
         return rules.base, order.leaves
-    return rules.quote, EXACT.multiply(order.price or _ZERO, order.leaves)
+    return rules.quote, EXACT.multiply(order.price or order.stop_price or _ZERO, order.leaves)
 
 
 def _priority(order: VenueOrder) -> tuple[Decimal, int]:

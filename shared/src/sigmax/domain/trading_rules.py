@@ -22,7 +22,9 @@ class Refusal(StrEnum):
     MARKET_LOT_SIZE = "market_lot_size"
     NOTIONAL = "notional"
     MAX_NUM_ORDERS = "max_num_orders"
+    MAX_NUM_ALGO_ORDERS = "max_num_algo_orders"
     DUPLICATE_CLIENT_ORDER_ID = "duplicate_client_order_id"
+    WOULD_TRIGGER = "would_trigger"
     WOULD_TAKE = "would_take"
     INSUFFICIENT_BALANCE = "insufficient_balance"
     UNKNOWN_ORDER = "unknown_order"
@@ -61,6 +63,8 @@ class TradingRules:
     price_factor_max: Decimal = Decimal(5)
     """A limit price may stand this many times above the last price, or that part of it below."""
     orders_open_max: int = 200
+    stops_open_max: int = 5
+    """Stops that wait, per account."""
 
     @property
     def symbol(self) -> str:
@@ -80,6 +84,12 @@ class TradingRules:
             notional_min=instrument.notional_min,
             is_tradable=instrument.is_tradable,
         )
+
+    def broken_by_stop_price(self, price: Decimal) -> Refusal | None:
+        """Name the filter that a stop price breaks."""
+        if not self.tick_size <= price <= self.price_max or not is_multiple(price, self.tick_size):
+            return Refusal.PRICE_FILTER
+        return None
 
     def broken_by_price(self, price: Decimal, last: Decimal) -> Refusal | None:
         """Name the filter that a limit price breaks, held against the last traded price."""

@@ -19,6 +19,27 @@ class OrderKind(StrEnum):
     LIMIT_MAKER = "limit_maker"
     """A limit order that is refused rather than filled at once."""
     MARKET = "market"
+    STOP_LOSS = "stop_loss"
+    """Waits for a trade that goes against its owner's position, then becomes a market order."""
+    STOP_LOSS_LIMIT = "stop_loss_limit"
+    TAKE_PROFIT = "take_profit"
+    """The same for a trade that goes the owner's way."""
+    TAKE_PROFIT_LIMIT = "take_profit_limit"
+
+    @property
+    def is_stop_loss(self) -> bool:
+        """Say whether it waits for a loss."""
+        return self in (OrderKind.STOP_LOSS, OrderKind.STOP_LOSS_LIMIT)
+
+    @property
+    def is_stop(self) -> bool:
+        """Say whether it waits for a trade before it works."""
+        return self.is_stop_loss or self in (OrderKind.TAKE_PROFIT, OrderKind.TAKE_PROFIT_LIMIT)
+
+    @property
+    def has_limit(self) -> bool:
+        """Say whether it works at a limit price, and not at any."""
+        return self not in (OrderKind.MARKET, OrderKind.STOP_LOSS, OrderKind.TAKE_PROFIT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +56,9 @@ class OrderRequest:
     notional: Decimal | None = None
     """Quote units to spend or to raise, as many as fit."""
     price: Decimal | None = None
-    """The limit; None for MARKET."""
+    """The limit; None for what trades at the market."""
+    stop_price: Decimal | None = None
+    """At which a stop wakes up; None for every other kind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +80,19 @@ class VenueOrder:
     updated_ns: int
     filled: Decimal = _ZERO
     filled_notional: Decimal = _ZERO
+    stop_price: Decimal | None = None
+    triggered_ns: int | None = None
+    """When a stop woke up; None while it waits, and for every other kind."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Say whether this is a stop that has not woken up: it is open, and trades with nobody."""
+        return self.is_open and self.kind.is_stop and self.triggered_ns is None
+
+    @property
+    def working_ns(self) -> int | None:
+        """Give when the order began to work in the market; None where it has not."""
+        return self.triggered_ns if self.kind.is_stop else self.created_ns
 
     @property
     def leaves(self) -> Decimal:
@@ -86,7 +122,14 @@ class VenueTrade:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The order is in the book, its funds are locked."""
+    """The order is in the book, or waits for its stop price; its funds are locked."""
+
+    order: VenueOrder
+
+
+@dataclass(frozen=True, slots=True)
+class Triggered:
+    """A stop woke up: from here on it is an order like any other."""
 
     order: VenueOrder
 
@@ -122,4 +165,4 @@ class Refused:
     reason: Refusal
 
 
-Event = Accepted | Executed | Ended | BalanceChanged
+Event = Accepted | Triggered | Executed | Ended | BalanceChanged

@@ -174,6 +174,8 @@ def _order_row(order: VenueOrder) -> dict[str, Any]:
         "status": order.status.value,
         "time": moment(order.created_ns),
         "update_time": moment(order.updated_ns),
+        "stop_price": _text(order.stop_price),
+        "triggered_at": _moment(order.triggered_ns),
     }
 
 
@@ -254,6 +256,8 @@ def _order(row: RowMapping) -> VenueOrder:
         updated_ns=nanoseconds(row["update_time"]),
         filled=row["executed_qty"],
         filled_notional=row["cummulative_quote_qty"],
+        stop_price=row["stop_price"],
+        triggered_ns=None if row["triggered_at"] is None else nanoseconds(row["triggered_at"]),
     )
 
 

@@ -41,7 +41,8 @@ FORGET_KLINES = text("DELETE FROM klines WHERE updated_at < now() - make_interva
 _ORDER_COLUMNS = (
     "order_id bigint, account_id text, client_order_id text, instrument_id text, symbol text, side text, type text,"
     " time_in_force text, price numeric, orig_qty numeric, orig_quote_order_qty numeric, executed_qty numeric,"
-    " cummulative_quote_qty numeric, status text, time timestamptz, update_time timestamptz"
+    " cummulative_quote_qty numeric, status text, time timestamptz, update_time timestamptz, stop_price numeric,"
+    " triggered_at timestamptz"
 )
 _TRADE_COLUMNS = (
     "trade_id bigint, order_id bigint, client_order_id text, account_id text, instrument_id text, symbol text,"
@@ -79,7 +80,7 @@ RECORD = text(
     ),
     changed_orders AS (
         UPDATE orders o SET executed_qty = r.executed_qty, cummulative_quote_qty = r.cummulative_quote_qty,
-            status = r.status, update_time = r.update_time
+            status = r.status, update_time = r.update_time, triggered_at = r.triggered_at
         FROM input, jsonb_to_recordset(c -> 'changed_orders') AS r({_ORDER_COLUMNS})
         WHERE o.order_id = r.order_id
     ),

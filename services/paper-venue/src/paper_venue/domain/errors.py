@@ -99,7 +99,6 @@ INVALID_INTERVAL = Problem(400, -1120, "Invalid interval.")
 INVALID_TIME_IN_FORCE = Problem(400, -1115, "Invalid timeInForce.")
 INVALID_TYPE = Problem(400, -1116, "Invalid orderType.")
 INVALID_SIDE = Problem(400, -1117, "Invalid side.")
-STOPS_NOT_OFFERED = Problem(400, -2010, "Stop loss orders are not supported for this symbol.")
 UNSUPPORTED_COMBINATION = Problem(400, -1014, "Unsupported order combination.")
 RECV_WINDOW_TOO_LARGE = Problem(400, -1131, "recvWindow must be less than 60000.")
 NO_ORDER_NAMED = Problem(400, -1102, "Param 'origClientOrderId' or 'orderId' must be sent, but both were empty/null!")
@@ -138,6 +137,8 @@ _REFUSALS = {
     Refusal.MARKET_LOT_SIZE: _filter("MARKET_LOT_SIZE"),
     Refusal.NOTIONAL: _filter("NOTIONAL"),
     Refusal.MAX_NUM_ORDERS: _filter("MAX_NUM_ORDERS"),
+    Refusal.MAX_NUM_ALGO_ORDERS: _filter("MAX_NUM_ALGO_ORDERS"),
+    Refusal.WOULD_TRIGGER: Problem(400, -2010, "Stop price would trigger immediately."),
     Refusal.DUPLICATE_CLIENT_ORDER_ID: Problem(400, -2010, "Duplicate order sent."),
     Refusal.WOULD_TAKE: Problem(400, -2010, "Order would immediately match and take."),
     Refusal.INSUFFICIENT_BALANCE: Problem(400, -2010, "Account has insufficient balance for requested action."),

@@ -99,6 +99,7 @@ def _filters(rules: TradingRules) -> list[dict[str, Any]]:
             "avgPriceMins": 0,
         },
         {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": rules.orders_open_max},
+        {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": rules.stops_open_max},
     ]
 
 

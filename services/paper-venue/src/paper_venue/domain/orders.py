@@ -11,12 +11,13 @@ from sigmax.domain.trading_rules import TradingRules
 from sigmax.domain.venue_orders import OrderKind, OrderRequest, VenueOrder, VenueTrade
 from sigmax.schemas.types import OrderStatus, Side, TimeInForce
 
-KINDS = {"LIMIT": OrderKind.LIMIT, "LIMIT_MAKER": OrderKind.LIMIT_MAKER, "MARKET": OrderKind.MARKET}
-STOP_KINDS = frozenset({"STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT"})
-"""Known to the dialect, not offered here: no instrument lists them."""
+KINDS = {kind.value.upper(): kind for kind in OrderKind}
+"""What the dialect calls `type`."""
 _SIDES = {"BUY": Side.BUY, "SELL": Side.SELL}
 _TIMES_IN_FORCE = {"GTC": TimeInForce.GTC, "IOC": TimeInForce.IOC, "FOK": TimeInForce.FOK}
 _RESPONSES = frozenset({"ACK", "RESULT", "FULL"})
+_BY_KIND = ("quantity", "price", "stopPrice", "timeInForce", "quoteOrderQty")
+"""What some types of orders must have, and the others may not."""
 _DECIMALS = 8
 STATUS = {
     OrderStatus.NEW: "NEW",
@@ -67,10 +68,7 @@ def decimals_of(step: Decimal) -> int:
 
 def read_request(params: Params, rules: TradingRules, account_id: str, seed: str) -> OrderRequest:
     """Read an order. Raises `DialectError` for what the dialect does not allow, filters aside."""
-    name = params.text("type")
-    kind = KINDS.get(name)
-    if name in STOP_KINDS:
-        raise errors.STOPS_NOT_OFFERED.error()
+    kind = KINDS.get(params.text("type"))
     if kind is None:
         raise errors.INVALID_TYPE.error()
     side = _SIDES.get(params.text("side"))
@@ -80,12 +78,13 @@ def read_request(params: Params, rules: TradingRules, account_id: str, seed: str
         raise errors.illegal("newOrderRespType", "ACK|RESULT|FULL")
     if params.values.get("selfTradePreventionMode", "NONE") != "NONE":
         raise errors.illegal("selfTradePreventionMode", "NONE")
-    for forbidden in ("stopPrice", "trailingDelta", "icebergQty"):
+    for forbidden in ("trailingDelta", "icebergQty"):
         if forbidden in params:
             raise errors.not_required(forbidden)
     quantity = params.decimal("quantity", decimals_of(rules.lot_size))
     notional = params.decimal("quoteOrderQty", _DECIMALS)
     price = params.decimal("price", decimals_of(rules.tick_size))
+    stop_price = params.decimal("stopPrice", decimals_of(rules.tick_size))
     _check_presence(params, kind)
     return OrderRequest(
         account_id=account_id,
@@ -97,29 +96,32 @@ def read_request(params: Params, rules: TradingRules, account_id: str, seed: str
         quantity=quantity,
         notional=notional,
         price=price,
+        stop_price=stop_price,
     )
 
 
 def _check_presence(params: Params, kind: OrderKind) -> None:
-    if kind is OrderKind.MARKET:
-        if "quantity" not in params and "quoteOrderQty" not in params:
-            raise errors.missing("quantity")
-        if "quantity" in params and "quoteOrderQty" in params:
+    if kind is OrderKind.MARKET and "quoteOrderQty" in params:
+        if "quantity" in params:
             raise errors.not_required("quoteOrderQty")
-        forbidden: tuple[str, ...] = ("price", "timeInForce")
+        needed: set[str] = {"quoteOrderQty"}
     else:
-        for name in ("quantity", "price"):
+        needed = {"quantity"}
+    if kind.has_limit:
+        needed.add("price")
+        if kind is not OrderKind.LIMIT_MAKER:
+            needed.add("timeInForce")
+    if kind.is_stop:
+        needed.add("stopPrice")
+    for name in _BY_KIND:
+        if name in needed:
             params.text(name)
-        if kind is OrderKind.LIMIT:
-            params.text("timeInForce")
-        forbidden = ("quoteOrderQty",) if kind is OrderKind.LIMIT else ("quoteOrderQty", "timeInForce")
-    for name in forbidden:
-        if name in params:
+        elif name in params:
             raise errors.not_required(name)
 
 
 def _time_in_force(params: Params, kind: OrderKind) -> TimeInForce:
-    if kind is OrderKind.MARKET:
+    if not kind.has_limit:
         return TimeInForce.IOC
     time_in_force = _TIMES_IN_FORCE.get(params.values.get("timeInForce", "GTC"))
     if time_in_force is None:
@@ -134,7 +136,12 @@ def kind_name(kind: OrderKind) -> str:
 
 def time_in_force_name(order: VenueOrder) -> str:
     """Give the dialect's `timeInForce`: market orders carry GTC, as on the real venue."""
-    return "GTC" if order.kind is OrderKind.MARKET else order.time_in_force.value.upper()
+    return order.time_in_force.value.upper() if order.kind.has_limit else "GTC"
+
+
+def working_ms(order: VenueOrder) -> int:
+    """Say since when an order works; -1 for a stop that waits."""
+    return -1 if order.working_ns is None else milliseconds(order.working_ns)
 
 
 def order_json(order: VenueOrder, symbol: str) -> dict[str, Any]:
@@ -168,7 +175,9 @@ def placed_json(order: VenueOrder, symbol: str, trades: Iterable[VenueTrade], re
             "clientOrderId": order.client_order_id,
             "transactTime": at_ms,
         }
-    answer = order_json(order, symbol) | {"transactTime": at_ms, "workingTime": at_ms}
+    answer = order_json(order, symbol) | {"transactTime": at_ms, "workingTime": working_ms(order)}
+    if order.stop_price is not None:
+        answer["stopPrice"] = number(order.stop_price)
     if response == "FULL":
         answer["fills"] = [
             {
@@ -187,19 +196,20 @@ def queried_json(order: VenueOrder, symbol: str) -> dict[str, Any]:
     """Answer a question about an order."""
     created_ms = milliseconds(order.created_ns)
     return order_json(order, symbol) | {
-        "stopPrice": "0",
+        "stopPrice": number(order.stop_price or Decimal(0)),
         "icebergQty": "0",
         "time": created_ms,
         "updateTime": milliseconds(order.updated_ns),
-        "isWorking": True,
-        "workingTime": created_ms,
+        "isWorking": order.working_ns is not None,
+        "workingTime": working_ms(order),
     }
 
 
 def canceled_json(order: VenueOrder, symbol: str, cancel_id: str) -> dict[str, Any]:
     """Answer a cancel: `clientOrderId` names the cancel, `origClientOrderId` the order."""
-    return order_json(order, symbol) | {
+    answer = order_json(order, symbol) | {
         "origClientOrderId": order.client_order_id,
         "clientOrderId": cancel_id,
         "transactTime": milliseconds(order.updated_ns),
     }
+    return answer if order.stop_price is None else answer | {"stopPrice": number(order.stop_price)}

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from paper_venue.domain.orders import STATUS, kind_name, milliseconds, number, time_in_force_name
-from sigmax.domain.venue_orders import Accepted, BalanceChanged, Ended, Event, Executed, VenueOrder
+from sigmax.domain.venue_orders import Accepted, BalanceChanged, Ended, Event, Executed, Triggered, VenueOrder
 from sigmax.schemas.types import OrderStatus
 
 _ENDINGS = {OrderStatus.CANCELED: "CANCELED", OrderStatus.EXPIRED: "EXPIRED"}
@@ -36,9 +36,12 @@ def account_events(
 
 
 def execution_report(
-    event: Accepted | Executed | Ended, symbol: str, now_ms: int, cancel_id: str | None
+    event: Accepted | Triggered | Executed | Ended, symbol: str, now_ms: int, cancel_id: str | None
 ) -> dict[str, Any]:
-    """Give the `executionReport` of one event."""
+    """Give the `executionReport` of one event.
+
+    A stop is told of as NEW twice: without a working time when it is accepted, with one when it wakes up.
+    """
     order = event.order
     report = _order_part(order, symbol, now_ms)
     if isinstance(event, Executed):
@@ -62,7 +65,7 @@ def execution_report(
 
 
 def _order_part(order: VenueOrder, symbol: str, now_ms: int) -> dict[str, Any]:
-    return {
+    report = {
         "e": "executionReport",
         "E": now_ms,
         "s": symbol,
@@ -72,7 +75,7 @@ def _order_part(order: VenueOrder, symbol: str, now_ms: int) -> dict[str, Any]:
         "f": time_in_force_name(order),
         "q": number(order.quantity),
         "p": number(order.price or _ZERO),
-        "P": "0",
+        "P": number(order.stop_price or _ZERO),
         "F": "0",
         "g": -1,
         "C": "",
@@ -88,13 +91,13 @@ def _order_part(order: VenueOrder, symbol: str, now_ms: int) -> dict[str, Any]:
         "T": milliseconds(order.updated_ns),
         "t": -1,
         "I": order.order_id,
-        "w": True,
+        "w": order.working_ns is not None,
         "m": False,
         "M": False,
         "O": milliseconds(order.created_ns),
         "Z": number(order.filled_notional),
         "Y": "0",
         "Q": number(order.notional or _ZERO),
-        "W": milliseconds(order.created_ns),
         "V": "NONE",
     }
+    return report if order.working_ns is None else report | {"W": milliseconds(order.working_ns)}

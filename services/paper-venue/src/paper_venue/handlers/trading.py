@@ -32,7 +32,7 @@ async def place_order(call: Call) -> dict[str, Any]:
         raise errors.TOO_MANY_ORDERS.error()
     order, trades = await call.desk.place(request)
     counters.add_order(call.account_id, call.now_ns)
-    default = "ACK" if request.kind is OrderKind.LIMIT_MAKER else "FULL"
+    default = "FULL" if request.kind in (OrderKind.LIMIT, OrderKind.MARKET) else "ACK"
     return placed_json(order, call.rules.symbol, trades, call.params.values.get("newOrderRespType", default))
 
 
