@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from risk_gate.domain.controls import conditions, numbers_check, order_checks
+from risk_gate.domain.exit_orders import asked_of_exits, collar_check, exit_order
 from risk_gate.domain.limits import POSTURES
 from risk_gate.domain.situation import Grounds, Judgement, Situation
 from risk_gate.domain.sizing import Order, size
@@ -12,7 +13,7 @@ from risk_gate.domain.stages import strictest
 from sigmax.domain.approval import client_order_id
 from sigmax.schemas.orders import Check, OrderApproved, OrderDenied
 from sigmax.schemas.signals import Signal
-from sigmax.schemas.types import DenialCode, OrderType, Side, TimeInForce
+from sigmax.schemas.types import DenialCode, OrderType, Side
 
 UNJUDGED = Judgement()
 
@@ -85,13 +86,20 @@ def assess(
     checks = [numbers_check(signal, situation)]
     if not checks[0].passed:
         return _denied(signal, now, checks)
-    checks += conditions(signal, situation, judgement, now)
+    is_exit = situation.exit is not None
+    asked = conditions(signal, situation, judgement, now)
+    checks += asked_of_exits(asked) if is_exit else asked
     stage, _ = strictest(situation.stages, situation.account, signal.strategy_id, signal.instrument_id)
     grounds = situation.grounds(stage)
     if grounds is None or not all(check.passed for check in checks):
         return _denied(signal, now, checks)
-    order = size(signal, grounds, judgement)
-    checks += order_checks(signal, order, grounds, now)
+    if grounds.exit is None:
+        order = size(signal, grounds, judgement)
+        checks += order_checks(signal, order, grounds, now)
+    else:
+        order = exit_order(signal, grounds, grounds.exit)
+        checks += asked_of_exits(order_checks(signal, order, grounds, now))
+        checks.append(collar_check(order, grounds, grounds.exit))
     if not all(check.passed for check in checks):
         return _denied(signal, now, checks)
     return _approved(signal, order, grounds, checks, (now, now + approval_lifetime))
@@ -139,9 +147,10 @@ def _approved(
         action=signal.action,
         side=order.side,
         quantity=order.quantity,
-        order_type=OrderType.LIMIT,
-        limit_price=order.limit_price,
-        time_in_force=TimeInForce.IOC,
+        order_type=order.order_type,
+        limit_price=None if order.order_type is OrderType.MARKET else order.limit_price,
+        trigger_price=order.trigger_price,
+        time_in_force=order.time_in_force,
         reduce_only=order.reduce_only,
         reference_price=order.reference_price,
         stop_price=stop_price,

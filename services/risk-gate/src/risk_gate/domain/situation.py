@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
+from risk_gate.domain.exit_wish import ExitWish
 from risk_gate.domain.limits import RiskLimits
 from sigmax.schemas.market import Instrument, Quote
 from sigmax.schemas.types import Mode, Side, Stage
@@ -154,6 +155,8 @@ class Grounds:
     prices: Mapping[str, Decimal]
     equity: Decimal
     stage: Stage
+    exit: ExitWish | None = None
+    """Set for a protective exit: what guards exposure that is added does not hold it up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +169,8 @@ class Situation:
     book: Book
     instrument: Instrument | None = None
     quotes: Mapping[str, Quote] = field(default_factory=dict)
+    exit: ExitWish | None = None
+    """Set when the wish is a protective exit of our own and no strategy's."""
 
     def grounds(self, stage: Stage) -> Grounds | None:
         """Give the same with nothing missing, or None where something is."""
@@ -176,7 +181,7 @@ class Situation:
             return None
         prices = {name: each.last for name, each in self.quotes.items()}
         equity = self.book.equity(prices)
-        return Grounds(self.account, self.limits, self.instrument, quote, self.book, prices, equity, stage)
+        return Grounds(self.account, self.limits, self.instrument, quote, self.book, prices, equity, stage, self.exit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from risk_gate.domain.situation import ZERO, Grounds, Judgement
 from sigmax.domain.fees import EXACT
 from sigmax.schemas.market import Instrument, Quote
 from sigmax.schemas.signals import Signal
-from sigmax.schemas.types import Action, Side, Stage
+from sigmax.schemas.types import Action, OrderType, Side, Stage, TimeInForce
 
 _HUNDRED = Decimal(100)
 _BPS = Decimal(10_000)
@@ -27,6 +27,10 @@ class Order:
     reduce_only: bool
     note: str = ""
     """What bounded the size, for the person who reads the verdict."""
+    order_type: OrderType = OrderType.LIMIT
+    """A market order has a limit price here too, for the checks: what it should fetch at worst."""
+    time_in_force: TimeInForce = TimeInForce.IOC
+    trigger_price: Decimal | None = None
 
     @property
     def notional(self) -> Decimal:
@@ -75,7 +79,7 @@ def size(signal: Signal, grounds: Grounds, judgement: Judgement) -> Order:
     price = max(limit_price, reference)
     held = grounds.book.sellable_quantity(signal.instrument_id, signal.strategy_id)
     if signal.action is Action.CLOSE:
-        quantity = floor_quantity(min(held, _largest_order(limits, grounds.instrument, price)), lot_size)
+        quantity = floor_quantity(min(held, largest_order(limits, grounds.instrument, price)), lot_size)
         note = f"closes {quantity} of {held} held"
         return Order(side, quantity, limit_price, reference, reduce_only=True, note=note)
 
@@ -102,7 +106,7 @@ def _entry_notional(signal: Signal, grounds: Grounds, judgement: Judgement) -> t
     return min(wanted, budget), note
 
 
-def _largest_order(limits: RiskLimits, instrument: Instrument, price: Decimal) -> Decimal:
+def largest_order(limits: RiskLimits, instrument: Instrument, price: Decimal) -> Decimal:
     """Give the most that one order may close: what is more is closed by the next."""
     by_notional = affordable_quantity(limits.order_notional_max, price, instrument.lot_size)
     by_quantity = limits.order_quantity_max.get(instrument.instrument_id)

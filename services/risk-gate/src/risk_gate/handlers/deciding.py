@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 
 from risk_gate.domain.assess import UNJUDGED, assess, refuse
+from risk_gate.domain.exit_wish import ExitWish
 from risk_gate.domain.judging import Proposal, judgement_of
 from risk_gate.domain.situation import Judgement, Situation
 from risk_gate.ports import LedgerPort, World
@@ -60,21 +61,29 @@ async def _decide_if_complete(proposal: Proposal, ledger: LedgerPort, world: Wor
     await ledger.settle(proposal.signal_id)
 
 
-async def decide(signal: Signal, judgement: Judgement, ledger: LedgerPort, world: World) -> None:
-    """Give a signal its one verdict. The account stays locked, so that no two decisions spend the same room."""
+async def decide(
+    signal: Signal, judgement: Judgement, ledger: LedgerPort, world: World, wish: ExitWish | None = None
+) -> OrderApproved | OrderDenied | None:
+    """Give a signal its one verdict; None when it has one.
+
+    The account stays locked, so that no two decisions spend the same room. With a `wish` the signal is a protective
+    exit of our own.
+    """
     with tracing.working("decide", signal) as span:
-        verdict = await _verdict(signal, judgement, ledger, world)
+        verdict = await _verdict(signal, judgement, ledger, world, wish)
         if verdict is not None:
             tracing.show(span, **_shown(verdict))
+    return verdict
 
 
 async def _verdict(
-    signal: Signal, judgement: Judgement, ledger: LedgerPort, world: World
+    signal: Signal, judgement: Judgement, ledger: LedgerPort, world: World, wish: ExitWish | None
 ) -> OrderApproved | OrderDenied | None:
     started_ns = world.clock.now_ns()
     situation = await _load(signal, ledger, world)
     if situation is None:
         return None
+    situation = replace(situation, exit=wish)
     now = world.clock.now()
     verdict = assess(signal, situation, now, approval_lifetime=world.approval_lifetime, judgement=judgement)
     if isinstance(verdict, OrderApproved):
