@@ -12,7 +12,6 @@ from risk_gate_builders import (
     ETH,
     KEY,
     NOW,
-    a_command,
     a_decision,
     a_fill_of,
     a_position,
@@ -24,12 +23,11 @@ from risk_gate_builders import (
 )
 from risk_gate_fakes import Count, FakeLedger, FakeWorld
 
-from risk_gate.handlers import booking, commands, deciding, stages
+from risk_gate.handlers import booking, deciding
 from sigmax.domain.approval import verify
 from sigmax.schemas.base import Message
-from sigmax.schemas.control import Alert, StageChanged
-from sigmax.schemas.orders import CancelRequested, Fill, OrderApproved, OrderDenied, OrderEvent, PositionChanged
-from sigmax.schemas.types import DenialCode, Scope, Side, Stage
+from sigmax.schemas.orders import Fill, OrderApproved, OrderDenied, OrderEvent, PositionChanged
+from sigmax.schemas.types import DenialCode, Side
 
 HANDLERS: dict[type[Message], Any] = {
     Fill: booking.on_fill,
@@ -147,108 +145,6 @@ async def test_a_signal_cannot_be_decided_once_with_and_once_without_judgement()
     await deciding.on_judgement_requested(request, fake.world)
     await deciding.on_decision(a_decision(request), fake.world)
     assert len(fake.state.verdicts) == len(fake.published(OrderApproved)) == 1
-
-
-# Halt and resume ---------------------------------------------------------------------------------------------------
-
-
-async def test_a_halt_cancels_what_is_open_and_denies_what_comes() -> None:
-    fake = FakeWorld()
-    working = await approve(fake)
-    await commands.on_command(a_command("halt"), fake.world)
-    await commands.on_command(a_command("halt"), fake.world)
-    fake.clock.advance(11)
-    await deciding.on_signal(a_signal("after", at=fake.clock.now()), fake.world)
-
-    (changed,) = fake.published(StageChanged)
-    assert (changed.from_stage, changed.to_stage, changed.version) == (Stage.NORMAL, Stage.HALTED, 2)
-    (cancel,) = fake.published(CancelRequested)
-    assert cancel.client_order_id == working.client_order_id
-    (denied,) = fake.published(OrderDenied)
-    assert denied.code is DenialCode.TRADING_HALTED
-
-
-@pytest.mark.parametrize(
-    ("scope", "subject", "cancels"),
-    [
-        ("strategy", "ema", 1),
-        ("strategy", "rsi", 0),
-        ("instrument", BTC, 1),
-        ("venue", "paper", 1),
-        ("account", "x", 0),
-    ],
-)
-async def test_a_halt_of_one_scope_cancels_the_orders_of_that_scope(scope: str, subject: str, cancels: int) -> None:
-    fake = FakeWorld()
-    await approve(fake)
-    await commands.on_command(a_command("halt", scope=scope, subject=subject), fake.world)
-    assert len(fake.published(CancelRequested)) == cancels
-    assert fake.state.stages[Scope(scope), subject].stage is Stage.HALTED
-
-
-async def test_what_has_ended_is_not_cancelled_by_a_halt() -> None:
-    fake = FakeWorld()
-    approved = await approve(fake)
-    await booking.on_order_event(an_event_of(approved, 2, "canceled"), fake.world)
-    await commands.on_command(a_command("halt"), fake.world)
-    assert not fake.published(CancelRequested)
-
-
-async def test_trading_resumes_when_the_books_were_just_reconciled() -> None:
-    fake = FakeWorld()
-    await commands.on_command(a_command("halt"), fake.world)
-    await commands.on_command(a_command("resume"), fake.world)
-    last = fake.published(StageChanged)[-1]
-    assert (last.from_stage, last.to_stage, last.version) == (Stage.HALTED, Stage.NORMAL, 3)
-    assert await approve(fake)
-
-
-async def test_trading_does_not_resume_on_old_books_and_people_hear_why() -> None:
-    fake = FakeWorld()
-    await commands.on_command(a_command("halt"), fake.world)
-    fake.clock.advance(121)
-    await commands.on_command(a_command("resume"), fake.world)
-    assert fake.state.stages[Scope.GLOBAL, "global"].stage is Stage.HALTED
-    (alert,) = fake.published(Alert)
-    assert alert.code == "resume_refused"
-    assert "more than 120 s ago" in alert.text
-
-
-async def test_a_halt_with_an_odd_reason_still_halts() -> None:
-    fake = FakeWorld()
-    await commands.on_command(a_command("halt", reason="\x00"), fake.world)
-    (changed,) = fake.published(StageChanged)
-    assert changed.reason == "halt by ada"
-
-
-async def test_one_order_can_be_cancelled_and_an_unknown_one_is_told_of() -> None:
-    fake = FakeWorld()
-    approved = await approve(fake)
-    await commands.on_command(a_command("cancel_order", subject=approved.client_order_id), fake.world)
-    await commands.on_command(a_command("cancel_order", subject="sx0", name="other"), fake.world)
-    (cancel,) = fake.published(CancelRequested)
-    assert (cancel.client_order_id, cancel.requested_by) == (approved.client_order_id, "ada")
-    (alert,) = fake.published(Alert)
-    assert alert.code == "cancel_refused"
-
-
-async def test_commands_for_other_services_are_left_alone() -> None:
-    fake = FakeWorld()
-    await commands.on_command(a_command("set_params"), fake.world)
-    assert not fake.state.published
-
-
-async def test_stages_are_told_again_with_the_same_version_and_another_id() -> None:
-    fake = FakeWorld()
-    await stages.tell_stages(fake.world)
-    fake.clock.advance(30)
-    await stages.tell_stages(fake.world)
-    told = fake.published(StageChanged)
-    assert [(each.scope, each.from_stage, each.to_stage, each.version) for each in told] == [
-        (Scope.GLOBAL, Stage.NORMAL, Stage.NORMAL, 1),
-        (Scope.ACCOUNT, Stage.NORMAL, Stage.NORMAL, 1),
-    ] * 2
-    assert len({each.message_id for each in told}) == 4
 
 
 # The book ----------------------------------------------------------------------------------------------------------

@@ -186,6 +186,8 @@ async def test_verdicts_fills_and_limits_can_be_added_to_and_not_changed(gate: G
         "DELETE FROM verdicts",
         "UPDATE fills SET price = 1",
         "DELETE FROM limits",
+        "UPDATE stage_changes SET reason = ''",
+        "DELETE FROM stage_changes",
     ):
         with pytest.raises(DBAPIError, match="permission denied"):
             await gate.change(sql)
@@ -265,12 +267,22 @@ async def test_a_halt_survives_a_restart_and_resuming_needs_young_books(gate: Ga
     assert (stage.stage, stage.version, stage.changed_by) == ("halted", 2, "ada")
 
     gate.fake.clock.advance(121)
-    await commands.on_command(a_command("resume", name="too late"), gate.world)
+    second = {"approved_by": "grace", "approved_at": gate.fake.clock.now()}
+    await commands.on_command(a_command("resume", name="too late", **second), gate.world)
     assert await gate.outbox("risk_gate.alert.v1") == 1
     await booking.on_reconciled(a_reconciliation("new", as_of=gate.fake.clock.now()), gate.world)
-    await commands.on_command(a_command("resume", name="in time"), gate.world)
+    await commands.on_command(a_command("resume", name="in time", **second), gate.world)
+    for step in ("one", "two"):
+        await commands.on_command(a_command("resume", name=step), gate.world)
     (stage,) = await gate.rows("SELECT * FROM stages WHERE scope = 'global'")
-    assert (stage.stage, stage.version) == ("normal", 3)
+    assert (stage.stage, stage.version) == ("normal", 5)
+    history = await gate.rows("SELECT * FROM stage_changes ORDER BY version")
+    assert [(row.from_stage, row.to_stage, row.changed_by) for row in history] == [
+        ("normal", "halted", "ada"),
+        ("halted", "reducing", "ada, grace"),
+        ("reducing", "caution", "ada"),
+        ("caution", "normal", "ada"),
+    ]
 
 
 @pytest.mark.parametrize(

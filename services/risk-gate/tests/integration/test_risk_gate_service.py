@@ -173,8 +173,11 @@ async def test_a_halt_denies_within_a_second_and_cancels_what_is_open(platform: 
         assert halted[0].version == 2
         assert [cancel.client_order_id for cancel in cancels] == [working.client_order_id]
 
-        await platform.say(an_event_of(working, 2, "canceled"), a_command("resume", at=now()))
-        await platform.until(lambda: [s for s in platform.seen[StageChanged] if s.version == 3])
+        second = {"approved_by": "grace", "approved_at": now()}
+        await platform.say(an_event_of(working, 2, "canceled"), a_command("resume", at=now(), **second))
+        await platform.say(*(a_command("resume", name=step, at=now()) for step in ("one", "two")))
+        (normal,) = await platform.until(lambda: [s for s in platform.seen[StageChanged] if s.version == 5])
+        assert normal.to_stage == "normal"
         await platform.say(a_signal("resumed", strategy_id="rsi", strength="0.5", at=now()))
         assert await platform.approved("resumed")
 

@@ -6,75 +6,12 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from risk_gate_builders import NOW, a_decision, a_fill, a_request, a_signal, an_account, an_event, some_limits
+from risk_gate_builders import NOW, a_decision, a_fill, a_request, a_signal, an_event, some_limits
 
 from risk_gate.domain.book import effect_of, final_quantity, leaves_after, moves_book
 from risk_gate.domain.judging import judgement_of
 from risk_gate.domain.limits import START_LIMITS, RiskLimits
-from risk_gate.domain.stages import CurrentStage, refusal_to_resume, strictest_by_scope
 from risk_gate.settings import Settings
-from sigmax.schemas.types import Scope, Stage
-
-AGE_MAX = timedelta(seconds=120)
-
-
-def a_stage(stage: Stage = Stage.HALTED) -> CurrentStage:
-    return CurrentStage(Scope.GLOBAL, "global", stage, 2, "ada", "test")
-
-
-def test_trading_resumes_after_a_young_passed_reconciliation() -> None:
-    account = an_account(reconciled_at=NOW - AGE_MAX)
-    assert refusal_to_resume(a_stage(), [(account, AGE_MAX)], NOW) is None
-
-
-@pytest.mark.parametrize(
-    ("accounts", "says"),
-    [
-        ([], "no account"),
-        ([(an_account(), None)], "limits"),
-        ([(an_account(reconciled_at=None), AGE_MAX)], "no passed"),
-        ([(an_account(reconciliation_passed=False), AGE_MAX)], "no passed"),
-        ([(an_account(reconciled_at=NOW - AGE_MAX - timedelta(microseconds=1)), AGE_MAX)], "120 s"),
-        ([(an_account(), AGE_MAX), (an_account(reconciled_at=None), AGE_MAX)], "no passed"),
-    ],
-)
-def test_trading_does_not_resume_on_books_that_may_be_wrong(accounts: Any, says: str) -> None:
-    refusal = refusal_to_resume(a_stage(), accounts, NOW)
-    assert refusal is not None
-    assert says in refusal
-
-
-def test_operators_see_the_strictest_stage_of_each_kind_of_scope() -> None:
-    stages = [
-        CurrentStage(scope, scope_id, stage, 1, "ada", "test")
-        for scope, scope_id, stage in (
-            (Scope.GLOBAL, "global", Stage.NORMAL),
-            (Scope.ACCOUNT, "paper", Stage.CAUTION),
-            (Scope.INSTRUMENT, "BTC/USDT@paper", Stage.NORMAL),
-            (Scope.INSTRUMENT, "ETH/USDT@paper", Stage.REDUCING),
-        )
-    ]
-
-    assert strictest_by_scope(stages) == {
-        Scope.GLOBAL: Stage.NORMAL,
-        Scope.VENUE: Stage.NORMAL,
-        Scope.ACCOUNT: Stage.CAUTION,
-        Scope.STRATEGY: Stage.NORMAL,
-        Scope.INSTRUMENT: Stage.REDUCING,
-    }
-
-
-def test_a_platform_or_account_without_a_stage_shows_as_halted() -> None:
-    shown = strictest_by_scope([])
-
-    assert shown[Scope.GLOBAL] is shown[Scope.ACCOUNT] is Stage.HALTED
-
-
-def test_what_is_not_halted_or_locked_away_does_not_resume() -> None:
-    assert refusal_to_resume(None, [(an_account(), AGE_MAX)], NOW) == "nothing is halted there"
-    locked = refusal_to_resume(a_stage(Stage.LOCKED), [(an_account(), AGE_MAX)], NOW)
-    assert locked is not None
-    assert "locked" in locked
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from risk_gate.domain.situation import Account, StageRow
 from sigmax.schemas.types import Scope, Stage
 
 GLOBAL = "global"
+PLATFORM = "risk-gate"
+"""Who changed a stage, where no person did."""
 
 
 def read_stage(stored: str) -> Stage:
@@ -71,17 +73,47 @@ def strictest_by_scope(stages: Iterable[CurrentStage]) -> dict[Scope, Stage]:
     return {scope: found.get(scope, Stage.HALTED) for scope in Scope}
 
 
-def refusal_to_resume(
-    current: CurrentStage | None, accounts: Iterable[tuple[Account, timedelta | None]], now: datetime
+@dataclass(frozen=True, slots=True)
+class StageChange:
+    """A stage that a scope is to have, and why."""
+
+    scope: Scope
+    scope_id: str
+    stage: Stage
+    reason: str
+    changed_by: str = PLATFORM
+
+
+def one_step_up(stage: Stage) -> Stage:
+    """Give the next less strict stage; above NORMAL there is none."""
+    return list(Stage)[max(stage.severity - 1, 0)]
+
+
+def stops_sends(stage: Stage) -> bool:
+    """Say whether a stage lets no order leave: then the working ones are taken off the venue."""
+    return stage.severity >= Stage.HALTED.severity
+
+
+def stricter(current: Stage | None, wanted: Stage) -> bool:
+    """Say whether a stage asks for less trading than the one that stands; a scope without one is NORMAL."""
+    return wanted.severity > (current or Stage.NORMAL).severity
+
+
+def refusal_to_raise(
+    current: CurrentStage | None,
+    wanted: Stage,
+    accounts: Iterable[tuple[Account, timedelta | None]],
+    now: datetime,
 ) -> str | None:
-    """Say why trading may not go back to NORMAL, or None when it may.
+    """Say why a scope may not go up to a stage, or None when it may.
 
     Each account comes with the age at which its reconciliation is too old; None stands for limits that cannot be read.
     """
-    if current is None:
-        return "nothing is halted there"
-    if current.stage is Stage.LOCKED:
-        return "it is locked, and its keys must be released first"
+    if current is None or current.stage is Stage.NORMAL:
+        return "nothing is lowered there"
+    step = one_step_up(current.stage)
+    if wanted is not step:
+        return f"it is {current.stage}, and goes up one step at a time: to {step}"
     seen = list(accounts)
     if not seen:
         return "no account is known"

@@ -1,16 +1,21 @@
 """Carries out what people ask for: one transaction each."""
 
-from risk_gate.domain.stages import GLOBAL, CurrentStage, refusal_to_resume
+from collections.abc import Awaitable, Callable
+
+from risk_gate.domain.situation import Account
+from risk_gate.domain.stages import GLOBAL, StageChange, one_step_up, refusal_to_raise
+from risk_gate.handlers.stages import cancel_open, cancel_request, lower, set_stage
 from risk_gate.ports import LedgerPort, World
-from sigmax.schemas.control import Alert, Command, CommandName, StageChanged
-from sigmax.schemas.orders import CancelRequested
+from sigmax.domain.two_people import needs_second_person, second_person_problem
+from sigmax.schemas.control import Alert, Command, CommandName
 from sigmax.schemas.types import AlertLevel, Scope, Stage
+
+Action = Callable[[Command, LedgerPort, World], Awaitable[None]]
 
 
 async def on_command(command: Command, world: World) -> None:
-    """Halt, resume, or cancel; other commands are for other services."""
-    actions = {CommandName.HALT: _halt, CommandName.RESUME: _resume, CommandName.CANCEL_ORDER: _cancel}
-    action = actions.get(command.command)
+    """Carry out a command that concerns the gate; other commands are for other services."""
+    action = _ACTIONS.get(command.command)
     if action is None:
         return
     async with world.open_ledger() as ledger:
@@ -19,86 +24,110 @@ async def on_command(command: Command, world: World) -> None:
 
 
 async def _halt(command: Command, ledger: LedgerPort, world: World) -> None:
-    """Stop sends and take every open order of the scope off the venue, in one transaction.
-
-    With the accounts locked, each decision is either before this, and its order is cancelled, or after, and denied.
-    """
+    """Stop sends and take every open order of the scope off the venue, in one transaction."""
     await ledger.lock_accounts()
-    await _change_stage(command, Stage.HALTED, ledger, world)
-    scope_id = _scope_id(command)
-    for client_order_id, account_id in await ledger.open_orders(command.scope, scope_id):
-        ledger.publish(_cancel_request(command, client_order_id, account_id, world))
+    await _bring_down(command, Stage.HALTED, ledger, world)
+
+
+async def _bring_down(command: Command, stage: Stage, ledger: LedgerPort, world: World) -> None:
+    change = _change(command, stage)
+    if not await lower(change, ledger, world, command) and stage.severity >= Stage.HALTED.severity:
+        # It is that strict already. Who halts again wants the orders gone that a cancel did not reach.
+        await cancel_open(change, ledger, world, command)
 
 
 async def _resume(command: Command, ledger: LedgerPort, world: World) -> None:
-    accounts = await ledger.lock_accounts()
-    scope_id = _scope_id(command)
-    if command.scope is Scope.ACCOUNT:
-        accounts = [row for row in accounts if row[0].account_id == scope_id]
-    current = await ledger.stage(command.scope, scope_id)
-    refusal = refusal_to_resume(current, accounts, world.clock.now())
-    if refusal is None:
-        await _change_stage(command, Stage.NORMAL, ledger, world)
+    """Go one step up."""
+    await ledger.lock_accounts()
+    current = await ledger.stage(command.scope, _scope_id(command))
+    await _raise(command, one_step_up(current.stage) if current else Stage.NORMAL, ledger, world)
+
+
+async def _set_stage(command: Command, ledger: LedgerPort, world: World) -> None:
+    """Go down at once, or up one step."""
+    wanted = command.values.get("stage", "")
+    if wanted not in set(Stage):
+        ledger.publish(refusal(command, "stage_refused", f"there is no stage {wanted!r}", world))
+        return
+    await ledger.lock_accounts()
+    stage = Stage(wanted)
+    current = await ledger.stage(command.scope, _scope_id(command))
+    if current is not None and stage.severity < current.stage.severity:
+        await _raise(command, stage, ledger, world)
     else:
-        text = f"Trading stays as it is for {command.scope} {scope_id}: {refusal}."
-        ledger.publish(_alert(command, "resume_refused", text, world))
+        await _bring_down(command, stage, ledger, world)
+
+
+async def _raise(command: Command, wanted: Stage, ledger: LedgerPort, world: World) -> None:
+    accounts = await ledger.lock_accounts()
+    current = await ledger.stage(command.scope, _scope_id(command))
+    if is_alone(command, ledger, world, current.stage if current else Stage.NORMAL):
+        return
+    concerned = [row for row in accounts if _concerns(command, row[0])]
+    reason = refusal_to_raise(current, wanted, concerned, world.clock.now())
+    if reason is None:
+        await set_stage(_change(command, wanted), current, ledger, world, command)
+    else:
+        code = "resume_refused" if command.command is CommandName.RESUME else "stage_refused"
+        ledger.publish(refusal(command, code, reason, world))
+
+
+def is_alone(command: Command, ledger: LedgerPort, world: World, from_stage: Stage | None = None) -> bool:
+    """Say whether a command lacks the second person it needs; then it is refused, and people hear of it."""
+    if not needs_second_person(command.command, command.values, from_stage):
+        return False
+    problem = second_person_problem(command, world.clock.now())
+    if problem is not None:
+        ledger.publish(refusal(command, "second_person_missing", f"it needs two people, and {problem}", world))
+    return problem is not None
 
 
 async def _cancel(command: Command, ledger: LedgerPort, world: World) -> None:
     order = await ledger.open_order(command.subject)
     if order is None:
-        text = f"Order {command.subject} was not cancelled: no open order has this id."
-        ledger.publish(_alert(command, "cancel_refused", text, world))
+        ledger.publish(refusal(command, "cancel_refused", "no open order has this id", world))
     else:
-        ledger.publish(_cancel_request(command, *order, world))
+        ledger.publish(cancel_request(_change(command, Stage.NORMAL), *order, world, command))
 
 
-async def _change_stage(command: Command, stage: Stage, ledger: LedgerPort, world: World) -> None:
-    scope_id, now = _scope_id(command), world.clock.now()
-    before = await ledger.stage(command.scope, scope_id)
-    reason = _reason(command)
-    after = CurrentStage(command.scope, scope_id, stage, 0, command.requested_by, reason)
-    version = await ledger.set_stage(after, now)
-    ledger.publish(
-        StageChanged(
-            **StageChanged.after(command, now),
-            scope=command.scope,
-            scope_id=scope_id,
-            from_stage=before.stage if before else Stage.NORMAL,
-            to_stage=stage,
-            version=version,
-            changed_by=command.requested_by,
-            reason=reason,
-        )
-    )
-
-
-def _scope_id(command: Command) -> str:
-    return GLOBAL if command.scope is Scope.GLOBAL else command.subject
-
-
-def _reason(command: Command) -> str:
-    """Give the person's reason; Postgres keeps no NUL, and a halt must not fail for one."""
-    return command.reason.replace("\x00", "") or f"{command.command} by {command.requested_by}"
-
-
-def _cancel_request(command: Command, client_order_id: str, account_id: str, world: World) -> CancelRequested:
-    return CancelRequested(
-        **CancelRequested.after(command, world.clock.now(), part=client_order_id),
-        client_order_id=client_order_id,
-        account_id=account_id,
-        requested_by=command.requested_by,
-        reason=_reason(command),
-    )
-
-
-def _alert(command: Command, code: str, text: str, world: World) -> Alert:
+def refusal(command: Command, code: str, reason: str, world: World) -> Alert:
+    """Tell people that a command was not carried out, and why."""
+    whose = command.scope if command.scope is Scope.GLOBAL else f"{command.scope} {command.subject}"
+    subject = command.subject if command.command is CommandName.CANCEL_ORDER else whose
     return Alert(
         **Alert.after(command, world.clock.now(), part=code),
         producer="risk_gate",
         level=AlertLevel.WARNING,
         code=code,
         subject=command.subject,
-        text=text,
-        dedupe_key=f"{code}:{command.scope}:{command.subject}",
+        text=f"{command.command} of {subject}, asked for by {command.requested_by}, was refused: {reason}."[:2000],
+        dedupe_key=f"{code}:{command.scope}:{command.subject}"[:200],
     )
+
+
+def people_of(command: Command) -> str:
+    """Name who asked for a command and, where two are needed, who approved it."""
+    asker = command.requested_by
+    return f"{asker}, {command.approved_by}" if command.approved_by else asker
+
+
+def _concerns(command: Command, account: Account) -> bool:
+    subjects = {Scope.ACCOUNT: account.account_id, Scope.VENUE: account.venue}
+    return subjects.get(command.scope, command.subject) == command.subject
+
+
+def _change(command: Command, stage: Stage) -> StageChange:
+    reason = command.reason.replace("\x00", "") or f"{command.command} by {command.requested_by}"
+    return StageChange(command.scope, _scope_id(command), stage, reason, people_of(command))
+
+
+def _scope_id(command: Command) -> str:
+    return GLOBAL if command.scope is Scope.GLOBAL else command.subject
+
+
+_ACTIONS: dict[CommandName, Action] = {
+    CommandName.HALT: _halt,
+    CommandName.RESUME: _resume,
+    CommandName.SET_STAGE: _set_stage,
+    CommandName.CANCEL_ORDER: _cancel,
+}
