@@ -1,0 +1,186 @@
+"""What brings an account down by itself, and what the ladder is shown of the markets."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from risk_gate_builders import BTC, ETH, NOW, a_quote, a_reconciliation, an_account, an_instrument, some_limits
+
+from risk_gate.domain.facts import Outcomes, VenueState
+from risk_gate.domain.losses import Marks
+from risk_gate.domain.market_view import concerned, fresh_prices, market_views, twins
+from risk_gate.domain.situation import Holding
+from risk_gate.domain.watchdogs import Vigil, Watched, account_downs, blind_down, reconciliation_down
+from sigmax.schemas.orders import Difference
+from sigmax.schemas.types import Scope, Stage
+
+A_MICROSECOND = timedelta(microseconds=1)
+KRAKEN_BTC = "BTC/USDT@kraken"
+PRICES = {BTC: Decimal(100)}
+
+
+def watched(**changes: Any) -> Watched:
+    fields: dict[str, Any] = {
+        "account": an_account(),
+        "limits": some_limits(),
+        "cash": Decimal(90_000),
+        "holdings": {BTC: Holding(Decimal(100))},
+    }
+    return Watched(**(fields | changes))
+
+
+def stages_of(found: list[Any]) -> list[Stage]:
+    assert all((each.scope, each.scope_id, each.changed_by) == (Scope.ACCOUNT, "paper", "risk-gate") for each in found)
+    return [each.stage for each in found]
+
+
+def a_venue(unknown: int) -> VenueState:
+    return VenueState("paper", True, None, Decimal(0), unknown, NOW)
+
+
+@pytest.mark.parametrize(
+    ("mark", "before", "stages"),
+    [
+        ("minute", "101010.10", []),
+        ("minute", "101010.11", [Stage.REDUCING]),
+        ("minute", "102040.81", [Stage.REDUCING]),
+        ("minute", "102040.82", [Stage.HALTED]),
+        ("day", "103092.78", []),
+        ("day", "103092.79", [Stage.REDUCING]),
+        ("day", "106382.97", [Stage.REDUCING]),
+        ("day", "106382.98", [Stage.HALTED]),
+        ("peak", "111111.11", []),
+        ("peak", "111111.12", [Stage.REDUCING]),
+        ("peak", "125000", [Stage.REDUCING]),
+        ("peak", "125000.01", [Stage.HALTED]),
+    ],
+)
+def test_losses_reduce_and_twice_the_limit_halts(mark: str, before: str, stages: list[Stage]) -> None:
+    account = watched(marks=Marks(**{mark: Decimal(before)}))
+    assert stages_of(account_downs(account, PRICES)) == stages
+
+
+def test_a_loss_is_not_guessed_from_prices_that_are_missing() -> None:
+    account = watched(marks=Marks(peak=Decimal(1_000_000)))
+    assert account_downs(account, {}) == []
+    assert stages_of(account_downs(account, PRICES)) == [Stage.HALTED]
+
+
+@pytest.mark.parametrize(
+    ("ended", "unfilled", "stages"), [(10, 5, []), (11, 6, [Stage.CAUTION]), (9, 9, []), (100, 50, [])]
+)
+def test_too_many_orders_that_fill_nothing_call_for_caution(ended: int, unfilled: int, stages: list[Stage]) -> None:
+    assert stages_of(account_downs(watched(outcomes=Outcomes(ended, unfilled)), PRICES)) == stages
+
+
+@pytest.mark.parametrize(
+    ("ours", "told", "stages"), [(0, 0, []), (1, 1, []), (2, 0, [Stage.REDUCING]), (0, 2, [Stage.REDUCING])]
+)
+def test_two_orders_that_nobody_knows_of_reduce(ours: int, told: int, stages: list[Stage]) -> None:
+    assert stages_of(account_downs(watched(orders_unknown=ours, venue=a_venue(told)), PRICES)) == stages
+
+
+def test_limits_that_cannot_be_read_halt() -> None:
+    assert stages_of(account_downs(watched(limits=None), PRICES)) == [Stage.HALTED]
+
+
+def a_difference(kind: str, *, is_dust: bool = False) -> Difference:
+    return Difference(kind=kind, subject="BTC", ours="1", venue="2", is_dust=is_dust)
+
+
+@pytest.mark.parametrize(
+    ("differences", "halts"),
+    [
+        ([], True),
+        (["cash"], True),
+        (["position"], True),
+        (["order"], True),
+        (["clock"], False),
+        (["clock", "order"], True),
+    ],
+)
+def test_books_that_disagree_halt_and_a_clock_alone_does_not(differences: list[str], halts: bool) -> None:
+    failed = a_reconciliation(passed=False, differences=tuple(a_difference(kind) for kind in differences))
+    down = reconciliation_down(failed)
+    assert (down is not None) is halts
+    if down:
+        assert stages_of([down]) == [Stage.HALTED]
+
+
+def test_dust_halts_nobody() -> None:
+    assert reconciliation_down(a_reconciliation(differences=(a_difference("cash", is_dust=True),))) is None
+
+
+# The vigil -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_watch_that_is_looked_after_goes_on() -> None:
+    vigil = Vigil()
+    for second in range(0, 100, 10):
+        assert vigil.look(NOW + timedelta(seconds=second)) == NOW
+        assert vigil.saw(NOW + timedelta(seconds=second)) is None
+
+
+def test_a_process_that_stood_still_begins_anew() -> None:
+    vigil = Vigil()
+    vigil.look(NOW)
+    later = NOW + timedelta(seconds=10) + A_MICROSECOND
+    assert vigil.look(later) == later
+
+
+@pytest.mark.parametrize(
+    ("blind", "is_told"), [(timedelta(seconds=10), False), (timedelta(seconds=10) + A_MICROSECOND, True)]
+)
+def test_what_could_not_be_watched_for_long_is_told(blind: timedelta, is_told: bool) -> None:
+    vigil = Vigil()
+    vigil.look(NOW - timedelta(hours=1))
+    vigil.missed(NOW)
+    vigil.missed(NOW + timedelta(seconds=5))
+    told = vigil.saw(NOW + blind)
+    assert told == (blind if is_told else None)
+    assert vigil.look(NOW + blind) == NOW + blind
+    assert vigil.saw(NOW + blind) is None
+
+
+def test_an_account_nobody_could_watch_is_in_caution() -> None:
+    assert stages_of([blind_down("paper", timedelta(seconds=11))]) == [Stage.CAUTION]
+
+
+# What the ladder sees ------------------------------------------------------------------------------------------------
+
+
+def test_what_is_held_by_a_lot_or_worked_on_concerns_the_ladder() -> None:
+    instruments = {BTC: an_instrument()}
+    for quantity, expected in (("0.001", {BTC}), ("-0.001", {BTC}), ("0.0009", set()), ("0", set())):
+        account = watched(holdings={BTC: Holding(Decimal(quantity))})
+        assert concerned([account], instruments) == expected
+    assert concerned([watched(holdings={}, working=frozenset({BTC}))], instruments) == {BTC}
+    assert concerned([watched(holdings={ETH: Holding(Decimal("0.0001"))})], instruments) == {ETH}
+
+
+def test_a_price_is_fresh_for_as_long_as_its_instrument_says() -> None:
+    instruments = {BTC: an_instrument()}
+    for age, expected in ((timedelta(seconds=2), {BTC: Decimal(100)}), (timedelta(seconds=2, microseconds=1), {})):
+        assert fresh_prices({BTC: a_quote(age=age)}, instruments, NOW) == expected
+
+
+def test_the_same_instrument_elsewhere_is_a_second_source() -> None:
+    assert twins([BTC, ETH], [BTC, ETH, KRAKEN_BTC]) == {BTC: (KRAKEN_BTC,), ETH: ()}
+
+
+@pytest.mark.parametrize(
+    ("fill_age", "other"),
+    [(None, "103"), (timedelta(seconds=5), "98"), (timedelta(seconds=5, microseconds=1), "103")],
+)
+def test_the_other_price_is_our_venues_last_fill_or_else_another_market(fill_age: Any, other: str) -> None:
+    instruments = {BTC: an_instrument(), KRAKEN_BTC: an_instrument(instrument_id=KRAKEN_BTC, market="kraken")}
+    quotes = {BTC: a_quote(), KRAKEN_BTC: a_quote(KRAKEN_BTC, "103")}
+    fills = {} if fill_age is None else {BTC: (Decimal(98), NOW - fill_age)}
+    (view,) = market_views([BTC], instruments, quotes, fills, NOW)
+    assert (view.price, view.other_price, view.newest_at) == (Decimal(100), Decimal(other), NOW)
+
+
+def test_an_instrument_that_is_listed_no_more_has_a_gap_and_no_price() -> None:
+    (view,) = market_views([BTC], {}, {}, {}, NOW)
+    assert (view.newest_at, view.price, view.other_price, view.is_open) == (None, None, None, True)
