@@ -30,7 +30,7 @@ async def test_a_halt_stops_sending_within_a_second_and_resume_lets_it_go_on(sta
     await stack.command("POST", "/risk/halt", {"reason": "a drill"})
 
     async def is_denied() -> bool:
-        return bool((await stack.figures(halted_at))["denials"].get("trading_halted"))
+        return bool((await stack.figures(halted_at))["denials"].get("kill_switch_on"))
 
     await stack.until(is_denied, "signals are denied because trading is halted")
     sent = [order["sent_at"] for order in (await stack.get("/orders", limit="100"))["items"] if order["sent_at"]]

@@ -145,7 +145,7 @@ async def test_a_halt_stops_sending_within_a_second_and_resume_lets_it_go_on(cle
 
         await platform.command("/risk/halt", {"reason": "a drill"})
 
-        denials = "SELECT count(*) FROM risk_gate.verdicts WHERE code = 'trading_halted'"
+        denials = "SELECT count(*) FROM risk_gate.verdicts WHERE code = 'kill_switch_on'"
         await until(lambda: platform.value(denials), "signals are denied because trading is halted")
         last_sent = await platform.value("SELECT max(sent_at) FROM order_worker.orders")
         assert last_sent < halted_at + timedelta(seconds=1)

@@ -11,6 +11,7 @@ from sigmax.schemas.control import Command
 from sigmax.schemas.market import Instrument, Quote, nanoseconds
 from sigmax.schemas.orders import CashBalance, Fill, OrderApproved, OrderEvent, PositionChanged, Reconciled
 from sigmax.schemas.signals import Decision, JudgementRequested, Signal
+from sigmax.schemas.types import Posture
 
 NOW = datetime(2026, 11, 21, 10, 0, 0, tzinfo=UTC)
 BTC = "BTC/USDT@binance"
@@ -104,7 +105,9 @@ def a_quote(instrument_id: str = BTC, last: str = "100", *, age: timedelta = tim
 
 
 def some_limits(**changes: Any) -> RiskLimits:
-    return RiskLimits.model_validate(START_LIMITS.model_dump() | changes)
+    """The start values, with every entry through the market and nobody to be told: tests of those ask for them."""
+    plain = {"posture_limit_share_pct": dict.fromkeys(Posture, 0), "alerting_required": False}
+    return RiskLimits.model_validate(START_LIMITS.model_dump() | plain | changes)
 
 
 def an_account(**changes: Any) -> Account:

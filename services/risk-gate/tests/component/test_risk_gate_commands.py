@@ -45,7 +45,7 @@ async def test_a_halt_cancels_what_is_open_and_denies_what_comes() -> None:
     (cancel,) = fake.published(CancelRequested)
     assert cancel.client_order_id == working.client_order_id
     (denied,) = fake.published(OrderDenied)
-    assert denied.code is DenialCode.TRADING_HALTED
+    assert denied.code is DenialCode.KILL_SWITCH_ON
 
 
 async def test_a_second_halt_changes_nothing_and_asks_again_for_the_orders_to_go() -> None:

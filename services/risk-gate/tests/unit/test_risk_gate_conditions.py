@@ -1,5 +1,6 @@
 """What is asked before anything is sized: stages, market, numbers, ages. Each just under, at, and just over its limit."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -8,6 +9,7 @@ from risk_gate_builders import (
     BTC,
     ETH,
     NORMAL,
+    NOW,
     a_quote,
     a_signal,
     an_account,
@@ -20,10 +22,12 @@ from risk_gate.domain.controls import NUMBER_MAX
 from risk_gate.domain.situation import (
     Book,
     Holding,
+    PacedOrder,
+    Reserved,
     StageRow,
 )
 from sigmax.schemas.signals import Signal
-from sigmax.schemas.types import DenialCode, Stage
+from sigmax.schemas.types import DenialCode, Side, Stage
 
 # Control 1 and 25: stages ------------------------------------------------------------------------------------------
 
@@ -36,7 +40,8 @@ from sigmax.schemas.types import DenialCode, Stage
 def test_a_stop_of_any_scope_denies(scope: str, scope_id: str, stage: str) -> None:
     rows = [row for row in NORMAL if row.scope != scope]
     verdict = decide(stages=(*rows, StageRow(scope, scope_id, stage)))
-    assert code_of(verdict) is DenialCode.TRADING_HALTED
+    assert code_of(verdict) is (DenialCode.KILL_SWITCH_ON if scope == "global" else DenialCode.TRADING_HALTED)
+    assert not next(check for check in verdict.checks if check.code is DenialCode.TRADING_HALTED).passed
 
 
 @pytest.mark.parametrize(
@@ -46,19 +51,31 @@ def test_a_stop_of_somebody_else_does_not_matter(scope: str, scope_id: str) -> N
     assert code_of(decide(stages=(*NORMAL, StageRow(scope, scope_id, "halted")))) is None
 
 
-@pytest.mark.parametrize("missing", [0, 1])
-def test_a_stage_that_is_not_there_is_halted(missing: int) -> None:
+@pytest.mark.parametrize(("missing", "code"), [(0, DenialCode.KILL_SWITCH_ON), (1, DenialCode.TRADING_HALTED)])
+def test_a_stage_that_is_not_there_is_halted(missing: int, code: DenialCode) -> None:
     rows = tuple(row for index, row in enumerate(NORMAL) if index != missing)
-    assert code_of(decide(stages=rows)) is DenialCode.TRADING_HALTED
+    assert code_of(decide(stages=rows)) is code
 
 
 def test_an_unknown_account_is_halted() -> None:
     assert code_of(decide(account=None)) is DenialCode.TRADING_HALTED
 
 
-def test_the_kill_switch_is_a_row_of_its_own() -> None:
-    verdict = decide(stages=(StageRow("global", "global", "halted"), NORMAL[1]))
-    assert not next(check for check in verdict.checks if check.control == 25).passed
+@pytest.mark.parametrize(
+    ("stage", "code"),
+    [
+        ("caution", None),
+        ("reducing", DenialCode.TRADING_REDUCING),
+        ("halted", DenialCode.KILL_SWITCH_ON),
+        ("locked", DenialCode.KILL_SWITCH_ON),
+    ],
+)
+def test_the_kill_switch_has_a_code_of_its_own(stage: str, code: DenialCode | None) -> None:
+    book = Book(cash=Decimal(100_000), holdings={BTC: Holding(Decimal(1))})
+    verdict = decide(stages=(StageRow("global", "global", stage), NORMAL[1]), book=book)
+    assert code_of(verdict) is code
+    is_off = next(check for check in verdict.checks if check.control == 25).passed
+    assert is_off is (code is not DenialCode.KILL_SWITCH_ON)
 
 
 def test_reducing_lets_only_what_lowers_exposure_pass() -> None:
@@ -68,10 +85,40 @@ def test_reducing_lets_only_what_lowers_exposure_pass() -> None:
     assert code_of(decide(a_signal(action="close"), stages=reducing, book=book)) is None
 
 
+CAUTION = (NORMAL[0], StageRow("account", "paper", "caution"))
+HELD_ONE = Book(cash=Decimal(99_900), holdings={BTC: Holding(Decimal(1))}, own={BTC: Decimal(1)})
+
+
 def test_caution_halves_an_entry() -> None:
-    verdict = decide(stages=(NORMAL[0], StageRow("account", "paper", "caution")))
+    verdict = decide(stages=CAUTION, book=HELD_ONE)
     assert verdict.quantity == Decimal("9.95")
     assert verdict.stage is Stage.CAUTION
+
+
+def test_caution_begins_nothing_new() -> None:
+    assert code_of(decide(stages=CAUTION)) is DenialCode.INSTRUMENT_NEW_IN_CAUTION
+    other = replace(HELD_ONE, holdings={ETH: Holding(Decimal(1))}, own={})
+    quotes = {BTC: a_quote(), ETH: a_quote(ETH)}
+    assert code_of(decide(stages=CAUTION, book=other, quotes=quotes)) is DenialCode.INSTRUMENT_NEW_IN_CAUTION
+    bought = replace(HELD_ONE, holdings={}, own={}, reserved=(Reserved("x", BTC, Side.BUY, Decimal(1), Decimal(100)),))
+    assert code_of(decide(stages=CAUTION, book=bought)) is None
+
+
+@pytest.mark.parametrize(
+    ("age", "code"),
+    [
+        (timedelta(seconds=2) - A_MICROSECOND, DenialCode.ORDER_RATE_EXCEEDED),
+        (timedelta(seconds=2), None),
+    ],
+)
+def test_caution_takes_twice_the_time(age: timedelta, code: DenialCode | None) -> None:
+    paced = (PacedOrder("ema", NOW - age),)
+    assert code_of(decide(stages=CAUTION, book=replace(HELD_ONE, paced=paced))) is code
+
+
+def test_caution_lets_an_exit_go_at_once() -> None:
+    book = replace(HELD_ONE, paced=(PacedOrder("ema", NOW),))
+    assert code_of(decide(a_signal(action="close"), stages=CAUTION, book=book)) is None
 
 
 # Control 2 and 3 ---------------------------------------------------------------------------------------------------

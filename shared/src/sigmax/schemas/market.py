@@ -4,6 +4,7 @@ md.ticks.{shard}   collector -> strategy-engine, paper-venue, api-gateway
 md.bars.{shard}    collector -> strategy-engine, api-gateway
 md.latest          a hash: the newest quote of each instrument
 md.instruments     a hash: what each instrument is
+md.macro           a hash: measures of the whole market, such as the VIX
 ops.heartbeats     every service -> scheduler, api-gateway
 
 Entries hold one field, `d`, with msgpack. Prices and quantities travel as whole numbers with a power of ten beside
@@ -26,6 +27,9 @@ TICKS = "md.ticks.{shard}"
 BARS = "md.bars.{shard}"
 LATEST = "md.latest"
 INSTRUMENTS = "md.instruments"
+MACRO = "md.macro"
+"""A hash: the newest figure of each measure of the whole market, by name."""
+VIX = "vix"
 HEARTBEATS = "ops.heartbeats"
 TICKS_ACCEPTED = "ticks_accepted"
 """The collector's count of trades that it published as prices, in its heartbeat."""
@@ -167,6 +171,16 @@ class Instrument(_Packed, frozen=True):
     price_age_max_s: float = 2.0
     """How long a price of this feed may stand before it is stale: 2 s for crypto, 5 s for equities, longer only where
     a recording has bars alone."""
+    close_previous: Decimal | None = None
+    """The last close, which a market's daily price limits are measured from; None where there are none."""
+
+
+class Macro(_Packed, frozen=True):
+    """The newest figure of one measure of the whole market."""
+
+    value: Decimal
+    ts_ns: int
+    """When the market had it."""
 
 
 class Heartbeat(_Packed, frozen=True, omit_defaults=True):

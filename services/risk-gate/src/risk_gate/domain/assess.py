@@ -38,7 +38,7 @@ _SENTENCES = {
     DenialCode.NOTIONAL_EXCEEDS_MAX: "The notional {seen} is above the limit of {limit}.",
     DenialCode.PRICE_OUTSIDE_COLLAR: "The limit price is {seen}, allowed are {limit}.",
     DenialCode.POSITION_EXCEEDS_MAX: "The position would be worth {seen}, the limit is {limit}.",
-    DenialCode.EXPOSURE_EXCEEDS_MAX: "The gross exposure would be {seen}, the limit is {limit}.",
+    DenialCode.EXPOSURE_EXCEEDS_MAX: "The exposure would be {seen}, the limit is {limit}.",
     DenialCode.CONCENTRATION_EXCEEDS_MAX: "The instrument would be worth {seen}, the limit is {limit}.",
     DenialCode.BUYING_POWER_EXCEEDED: "The order needs {seen}, free cash is {limit}.",
     DenialCode.ORDER_RATE_EXCEEDED: "Orders come too fast: {seen}, the limit is {limit}.",
@@ -83,7 +83,7 @@ def assess(
     Where a condition that has nothing to do with the size is broken, nothing is sized: the figures of an account that
     was never reconciled would be noise.
     """
-    checks = [numbers_check(signal, situation)]
+    checks = [numbers_check(signal, situation, judgement)]
     if not checks[0].passed:
         return _denied(signal, now, checks)
     is_exit = situation.exit is not None
@@ -95,7 +95,7 @@ def assess(
         return _denied(signal, now, checks)
     if grounds.exit is None:
         order = size(signal, grounds, judgement)
-        checks += order_checks(signal, order, grounds, now)
+        checks += order_checks(signal, order, grounds, now, judgement)
     else:
         order = exit_order(signal, grounds, grounds.exit)
         checks += asked_of_exits(order_checks(signal, order, grounds, now))
@@ -167,7 +167,7 @@ def _protection(signal: Signal, order: Order, grounds: Grounds) -> tuple[Decimal
     """Give the stop and the target of an entry, each on the tick nearer to the entry: the earlier exit risks less."""
     if order.side is Side.SELL:
         return None, None
-    rule = POSTURES[grounds.limits.posture]
+    rule = POSTURES[grounds.posture]
     tick_size = grounds.instrument.tick_size
     stop_pct = rule.stop_pct if signal.stop_pct is None else signal.stop_pct
     target_pct = rule.target_pct if signal.target_pct is None else signal.target_pct

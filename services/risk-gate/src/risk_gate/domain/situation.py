@@ -6,9 +6,10 @@ from datetime import datetime
 from decimal import Decimal
 
 from risk_gate.domain.exit_wish import ExitWish
+from risk_gate.domain.facts import Facts, Fleet
 from risk_gate.domain.limits import RiskLimits
 from sigmax.schemas.market import Instrument, Quote
-from sigmax.schemas.types import Mode, Side, Stage
+from sigmax.schemas.types import Mode, Posture, Side, Stage
 
 ZERO = Decimal(0)
 
@@ -23,6 +24,9 @@ class Account:
     currency: str
     reconciled_at: datetime | None = None
     reconciliation_passed: bool = False
+    worker_venue: str | None = None
+    """Where order-worker says that it trades the account; None before its first reconciliation."""
+    worker_mode: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +70,13 @@ class Reserved:
     leaves_quantity: Decimal
     cost: Decimal
     """Cash that the rest may take, fees included; 0 for sells."""
+    orders: int = 1
+    """How many orders that is; those that have ended and wait for a fill are none."""
 
 
 @dataclass(frozen=True, slots=True)
 class PacedOrder:
-    """An approval of the last second."""
+    """An approval of the last seconds."""
 
     strategy_id: str
     approved_at: datetime
@@ -91,6 +97,8 @@ class Book:
 
     cash: Decimal = ZERO
     """Free to trade, in the account's currency, reservations not yet taken off."""
+    cash_counted: Decimal | None = None
+    """The same as our own count has it, which moves with the fills; None where there is no other."""
     holdings: Mapping[str, Holding] = field(default_factory=dict)
     own: Mapping[str, Decimal] = field(default_factory=dict)
     """Base units by instrument that the asking strategy itself bought and still has."""
@@ -138,6 +146,24 @@ class Book:
         """Value cash and holdings at the last prices; a holding without a price counts nothing."""
         return self.cash + sum((holding.low * prices.get(name, ZERO) for name, holding in self.holdings.items()), ZERO)
 
+    def counted_equity(self, prices: Mapping[str, Decimal]) -> Decimal:
+        """Value what our own count has: cash and holdings move together there, so that no fill looks like a loss."""
+        cash = self.cash if self.cash_counted is None else self.cash_counted
+        return cash + sum((each.filled * prices.get(name, ZERO) for name, each in self.holdings.items()), ZERO)
+
+    def open_orders(self, instrument_id: str | None = None) -> int:
+        """Count the orders that may still fill, of one instrument or of all."""
+        return sum(row.orders for row in self.reserved if instrument_id in {None, row.instrument_id})
+
+    def net_exposure(self, prices: Mapping[str, Decimal]) -> Decimal:
+        """Value the most, long or short, that all instruments together can come to; priced like `gross_exposure`."""
+        long = short = ZERO
+        for name in self.instruments:
+            holding = self.holdings.get(name, Holding(ZERO))
+            long += (holding.high + self.leaves(name, Side.BUY)) * prices[name]
+            short -= (holding.low - self.leaves(name, Side.SELL)) * prices[name]
+        return max(long, short, ZERO)
+
     def gross_exposure(self, prices: Mapping[str, Decimal]) -> Decimal:
         """Value everything that is or may come to be held; call it with a price for each of `instruments`."""
         return sum((self.exposed_quantity(name) * prices[name] for name in self.instruments), ZERO)
@@ -155,6 +181,10 @@ class Grounds:
     prices: Mapping[str, Decimal]
     equity: Decimal
     stage: Stage
+    posture: Posture
+    facts: Facts
+    volatility_pct: Decimal
+    """The instrument's usual move of a day, measured or assumed."""
     exit: ExitWish | None = None
     """Set for a protective exit: what guards exposure that is added does not hold it up."""
 
@@ -169,6 +199,15 @@ class Situation:
     book: Book
     instrument: Instrument | None = None
     quotes: Mapping[str, Quote] = field(default_factory=dict)
+    posture: Posture | None = None
+    """None: the one that the limits start with."""
+    facts: Facts = field(default_factory=Facts)
+    fleet: Fleet | None = None
+    """The services heard of; None where that cannot be read."""
+    rival: Quote | None = None
+    """The same pair at another market, where it is quoted."""
+    volatility_pct: Decimal | None = None
+    """The usual move of the instrument in a day; None where it cannot be measured yet."""
     exit: ExitWish | None = None
     """Set when the wish is a protective exit of our own and no strategy's."""
 
@@ -179,9 +218,26 @@ class Situation:
         quote = self.quotes.get(self.instrument.instrument_id)
         if quote is None:
             return None
-        prices = {name: each.last for name, each in self.quotes.items()}
-        equity = self.book.equity(prices)
-        return Grounds(self.account, self.limits, self.instrument, quote, self.book, prices, equity, stage, self.exit)
+        prices = self.prices
+        return Grounds(
+            account=self.account,
+            limits=self.limits,
+            instrument=self.instrument,
+            quote=quote,
+            book=self.book,
+            prices=prices,
+            equity=self.book.equity(prices),
+            stage=stage,
+            posture=self.posture or self.limits.posture,
+            facts=self.facts,
+            volatility_pct=self.limits.volatility_assumed_pct if self.volatility_pct is None else self.volatility_pct,
+            exit=self.exit,
+        )
+
+    @property
+    def prices(self) -> Mapping[str, Decimal]:
+        """Give the last price of each quoted instrument."""
+        return {name: each.last for name, each in self.quotes.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,3 +248,12 @@ class Judgement:
     """Why not; None lets the signal pass."""
     size_factor: Decimal = Decimal(1)
     """0 to 1: it can lower a size and never raise it."""
+    is_asked: bool = False
+    invalid: str | None = None
+    """Why it is no judgement on this signal."""
+    unclean: str | None = None
+    """What its text holds that no text should."""
+    is_models: bool = False
+    """A model was asked, not the built-in policy."""
+    is_recorded: bool = True
+    """The call is on the tape, so that it can be replayed."""

@@ -27,6 +27,8 @@ class Order:
     reduce_only: bool
     note: str = ""
     """What bounded the size, for the person who reads the verdict."""
+    rests: bool = False
+    """It waits at the touch for a while instead of going through the market."""
     order_type: OrderType = OrderType.LIMIT
     """A market order has a limit price here too, for the checks: what it should fetch at worst."""
     time_in_force: TimeInForce = TimeInForce.IOC
@@ -55,6 +57,14 @@ def marketable_price(side: Side, reference: Decimal, offset_bps: Decimal, tick_s
     return EXACT.multiply(EXACT.divide(edge, tick_size).to_integral_value(rounding), tick_size)
 
 
+def touch_price(side: Side, quote: Quote, tick_size: Decimal) -> Decimal:
+    """Give the price at which an order waits first in line: the bid of a buyer, rounded to the tick that pays less."""
+    touch = (quote.bid if side is Side.BUY else quote.ask) or quote.last
+    rounding = ROUND_FLOOR if side is Side.BUY else ROUND_CEILING
+    ticks = EXACT.divide(touch, tick_size).to_integral_value(rounding)
+    return EXACT.multiply(max(ticks, Decimal(1)), tick_size)
+
+
 def floor_quantity(quantity: Decimal, lot_size: Decimal) -> Decimal:
     """Round a quantity down to whole lots, never up and never below 0."""
     return EXACT.multiply(EXACT.divide_int(max(quantity, ZERO), lot_size), lot_size)
@@ -75,7 +85,13 @@ def size(signal: Signal, grounds: Grounds, judgement: Judgement) -> Order:
     limits, lot_size = grounds.limits, grounds.instrument.lot_size
     side = side_of(signal.action)
     reference = market_reference(side, grounds.quote)
-    limit_price = marketable_price(side, reference, limits.limit_offset_bps, grounds.instrument.tick_size)
+    tick_size = grounds.instrument.tick_size
+    rests = side is Side.BUY and rests_at_touch(signal, grounds)
+    limit_price = (
+        touch_price(side, grounds.quote, tick_size)
+        if rests
+        else marketable_price(side, reference, limits.limit_offset_bps, tick_size)
+    )
     price = max(limit_price, reference)
     held = grounds.book.sellable_quantity(signal.instrument_id, signal.strategy_id)
     if signal.action is Action.CLOSE:
@@ -89,21 +105,32 @@ def size(signal: Signal, grounds: Grounds, judgement: Judgement) -> Order:
     if side is Side.SELL and held:
         # What is not held cannot be sold; with nothing held the full size stands, for the control to name.
         quantity = min(quantity, floor_quantity(held, lot_size))
-    return Order(side, quantity, limit_price, reference, reduce_only=side is Side.SELL, note=note)
+    return Order(side, quantity, limit_price, reference, reduce_only=side is Side.SELL, note=note, rests=rests)
+
+
+def rests_at_touch(signal: Signal, grounds: Grounds) -> bool:
+    """Say whether an entry is among the posture's share of limit orders: the same for the same signal, always."""
+    share_pct = grounds.limits.posture_limit_share_pct[grounds.posture]
+    return signal.message_id.int % 100 < share_pct
 
 
 def _entry_notional(signal: Signal, grounds: Grounds, judgement: Judgement) -> tuple[Decimal, str]:
-    """Give what an entry may cost: the posture's part of equity, lowered by doubt, bounded by the strategy's budget."""
-    book, prices, equity = grounds.book, grounds.prices, grounds.equity
-    entry_pct = POSTURES[grounds.limits.posture].entry_pct
+    """Give what an entry may cost: the posture's part of equity, lowered by doubt, bounded by risk and budget."""
+    book, prices, equity, limits = grounds.book, grounds.prices, grounds.equity, grounds.limits
+    entry_pct = POSTURES[grounds.posture].entry_pct
     conviction = (_HALF + _HALF * signal.strength) * judgement.size_factor
     if grounds.stage is Stage.CAUTION:
         conviction *= _HALF
     wanted = percent_of(equity, entry_pct) * conviction
     held = sum((quantity * prices.get(name, ZERO) for name, quantity in book.own.items() if quantity > 0), ZERO)
-    budget = percent_of(equity, grounds.limits.strategy_budget_pct) - held - book.reserved_cash(signal.strategy_id)
+    budget = percent_of(equity, limits.strategy_budget_pct) - held - book.reserved_cash(signal.strategy_id)
+    bounds = [wanted, budget]
     note = f"{entry_pct} % of {equity:.2f} times {conviction:.3f}, budget left {max(budget, ZERO):.2f}"
-    return min(wanted, budget), note
+    if grounds.volatility_pct > 0:
+        risked = percent_of(equity, limits.trade_risk_max_pct) * _HUNDRED / grounds.volatility_pct
+        bounds.append(risked)
+        note += f", at most {risked:.2f} at {grounds.volatility_pct:.2f} % a day"
+    return min(bounds), note
 
 
 def largest_order(limits: RiskLimits, instrument: Instrument, price: Decimal) -> Decimal:
