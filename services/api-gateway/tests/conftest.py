@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid5
@@ -12,23 +12,34 @@ import pytest
 import pytest_asyncio
 
 from api_gateway.domain.books import Finding
-from api_gateway.domain.commands import CommandStatus
+from api_gateway.domain.commands import CommandStatus, command_id_of
 from api_gateway.domain.rights import Role
+from api_gateway.domain.second_person import (
+    ApprovalStatus,
+    Ask,
+    Decision,
+    Refusal,
+    Request,
+    UserChange,
+    refusal_to_decide,
+)
 from api_gateway.domain.sessions import AccessClaims, RefreshOutcome
 from api_gateway.domain.views.base import Page
 from api_gateway.domain.views.judgement import StrategyView
-from api_gateway.domain.views.people import AuditCheckView, CommandView
+from api_gateway.domain.views.people import ApprovalView, AuditCheckView, CommandView
+from api_gateway.domain.views.risk import LimitsView, StageView
 from api_gateway.domain.views.trading import OrderView
 from api_gateway.handlers.context import Gateway
 from api_gateway.handlers.http import create_http
 from api_gateway.ports import Activity, Limits, Refreshed, User
 from sigmax.schemas.base import NAMESPACE
 from sigmax.schemas.market import Quote, nanoseconds
-from sigmax.schemas.types import OrderStatus
+from sigmax.schemas.types import OrderStatus, Stage
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 PASSWORD = "a long walk by the river"
 FAMILY = uuid5(NAMESPACE, "family")
+APPROVAL = uuid5(NAMESPACE, "approval")
 
 
 def a_user(role: Role = Role.TRADER, **changes: Any) -> User:
@@ -94,6 +105,32 @@ def a_strategy(**changes: Any) -> StrategyView:
         "updated_at": NOW,
     }
     return StrategyView(**(values | changes))
+
+
+def an_approval(**changes: Any) -> ApprovalView:
+    """Build a request of mina's, an admin, that waits for a second person."""
+    values: dict[str, Any] = {
+        "approval_id": APPROVAL,
+        "kind": "command",
+        "action": "set_limits",
+        "subject": "paper",
+        "scope": "account",
+        "values": {"order_notional_max": "20000"},
+        "before": {"order_notional_max": "10000"},
+        "reason": "more",
+        "fingerprint": "f" * 64,
+        "needed_right": "limit",
+        "account_id": None,
+        "requested_by": "mina",
+        "requested_at": NOW,
+        "expires_at": NOW + timedelta(minutes=10),
+        "status": "awaiting",
+        "approvers": 1,
+        "decided_by": None,
+        "decided_at": None,
+        "status_url": f"/api/v1/commands/{APPROVAL}",
+    }
+    return ApprovalView(**(values | changes))
 
 
 class FixedClock:
@@ -175,7 +212,7 @@ class FakeUsers:
     ) -> User | None:
         return None if login == "taken" else a_user(role, login=login, accounts=accounts)
 
-    async def change_user(self, user_id: UUID, **_: Any) -> User | None:
+    async def change_user(self, user_id: UUID, change: UserChange, **_: Any) -> User | None:
         user = await self.user(user_id)
         return None if user is None or user.role is Role.ADMIN else user
 
@@ -197,9 +234,15 @@ class FakeCommands:
 
     wishes: dict[tuple[UUID, str], Any] = field(default_factory=dict)
 
-    async def submit(self, wish: Any, user: User, key: str, address: str) -> tuple[CommandView, bool]:
+    asked: dict[UUID, Ask] = field(default_factory=dict)
+
+    async def submit(
+        self, wish: Any, user: User, key: str, address: str, ask: Ask | None = None
+    ) -> tuple[CommandView, bool]:
         first = self.wishes.setdefault((user.user_id, key), wish)
-        command_id = wish.message(user.user_id, user.login, key, NOW).message_id
+        command_id = command_id_of(user.user_id, key)
+        if ask is not None:
+            self.asked[command_id] = ask
         view = CommandView(
             command_id=command_id,
             command=first.command,
@@ -209,7 +252,7 @@ class FakeCommands:
             reason=first.reason,
             requested_by=user.login,
             requested_at=NOW,
-            status=CommandStatus.REQUESTED,
+            status=CommandStatus.AWAITING_SECOND_PERSON if ask else CommandStatus.REQUESTED,
             status_url=f"/api/v1/commands/{command_id}",
         )
         return view, first.fingerprint() == wish.fingerprint()
@@ -219,6 +262,76 @@ class FakeCommands:
 
     async def commands(self, page: Any) -> Page[CommandView]:
         return Page(items=[])
+
+
+@dataclass
+class FakeApprovals:
+    """One request of the admin, decided by the rule itself."""
+
+    now: ApprovalView = field(default_factory=an_approval)
+    asked: list[tuple[User, UserChange]] = field(default_factory=list)
+
+    async def approvals(self, page: Any, *, is_awaiting: bool | None) -> Page[ApprovalView]:
+        return Page(items=[self.now])
+
+    async def approval(self, approval_id: UUID) -> ApprovalView | None:
+        return self.now if approval_id == self.now.approval_id else None
+
+    async def ask_user_change(self, target: User, change: UserChange, user: User, address: str) -> ApprovalView:
+        self.asked.append((target, change))
+        return an_approval(kind="user_change", action="change_user", subject=target.login)
+
+    async def decide(
+        self, approval_id: UUID, decision: Decision, user: User, fingerprint: str, address: str
+    ) -> ApprovalView | Refusal | None:
+        if approval_id != self.now.approval_id:
+            return None
+        now = self.now
+        request = Request(now.needed_right, now.account_id, now.fingerprint, now.status)
+        asker = a_user(Role.ADMIN, login=now.requested_by, user_id=uuid5(NAMESPACE, now.requested_by))
+        refusal = refusal_to_decide(decision, request, asker.person, user.person, fingerprint)
+        if refusal is None:
+            outcome = ApprovalStatus.APPROVED if decision is Decision.APPROVE else ApprovalStatus.REFUSED
+            self.now = now.model_copy(update={"status": outcome, "decided_by": user.login, "decided_at": NOW})
+        return refusal or self.now
+
+
+def a_stage(stage: Stage = Stage.HALTED, **changes: Any) -> StageView:
+    """Build the stage of the whole platform."""
+    values: dict[str, Any] = {
+        "scope": "global",
+        "scope_id": "global",
+        "stage": stage,
+        "version": 2,
+        "reason": "drill",
+        "changed_by": "mina",
+        "changed_at": NOW,
+    }
+    return StageView(**(values | changes))
+
+
+@dataclass
+class FakeRisk:
+    """A halted platform with one account's limits."""
+
+    stage: Stage | None = Stage.HALTED
+    values: dict[str, Any] = field(
+        default_factory=lambda: {"version": 3, "order_notional_max": "10000", "instruments_allowed": None}
+    )
+
+    async def stages(self) -> list[StageView]:
+        return [a_stage(self.stage)] if self.stage else []
+
+    async def limits(self) -> list[LimitsView]:
+        return [LimitsView(account_id="paper", version=3, values=self.values, changed_by="start", created_at=NOW)]
+
+    async def _page(self, *_: Any) -> Page[Any]:
+        return Page(items=[])
+
+    async def _list(self, *_: Any) -> list[Any]:
+        return []
+
+    stage_changes = limit_versions = transfers = _page
 
 
 @dataclass
@@ -268,7 +381,7 @@ class FakeBooks:
         return []
 
     fills = ledger = reconciliations = signals = decisions = verdicts = alerts = bars = _page
-    stages = limits = jobs = _list
+    jobs = _list
 
 
 @dataclass
@@ -357,10 +470,12 @@ def gateway(clock: FixedClock, books: FakeBooks) -> Gateway:
         "users": FakeUsers(),
         "audit": FakeAudit(),
         "commands": FakeCommands(),
+        "approvals": FakeApprovals(),
         "trading": books,
         "judgement": books,
         "why": books,
         "platform": books,
+        "risk": FakeRisk(),
         "system": FakeSystem(),
         "market": FakeMarket(),
         "tickets": FakeTickets(),

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import cast
 
+from api_gateway.adapters.approvals import PostgresApprovals
 from api_gateway.adapters.audit import PostgresAudit
 from api_gateway.adapters.commands import PostgresCommands
 from api_gateway.adapters.feed import Feed
@@ -15,6 +16,7 @@ from api_gateway.adapters.metrics import PrometheusCounters
 from api_gateway.adapters.passwords import Argon2Passwords, new_password
 from api_gateway.adapters.platform_books import PlatformBooks
 from api_gateway.adapters.rates import RedisRates
+from api_gateway.adapters.risk_books import RiskBooks
 from api_gateway.adapters.sessions import PostgresSessions
 from api_gateway.adapters.system_books import SystemBooks
 from api_gateway.adapters.tickets import RedisTickets
@@ -46,6 +48,7 @@ async def wire(service: Service) -> AsyncIterator[None]:
     passwords, users = Argon2Passwords(), PostgresUsers(database, clock)
     sessions = PostgresSessions(database, clock, LoginLimits(delay_s=settings.login_delay_s))
     audit, commands = PostgresAudit(database, clock), PostgresCommands(database, clock)
+    approvals = PostgresApprovals(database, clock)
     http.state.gateway = Gateway(
         clock=clock,
         limits=_limits(settings),
@@ -55,10 +58,12 @@ async def wire(service: Service) -> AsyncIterator[None]:
         users=users,
         audit=audit,
         commands=commands,
+        approvals=approvals,
         trading=TradingBooks(database),
         judgement=JudgementBooks(database),
         why=WhyBooks(database),
         platform=PlatformBooks(database, clock),
+        risk=RiskBooks(database),
         system=SystemBooks(database),
         market=RedisMarket(service.redis),
         tickets=RedisTickets(service.redis),
@@ -71,6 +76,7 @@ async def wire(service: Service) -> AsyncIterator[None]:
         service.on(message, partial(on_message, feed=feed))
     service.background(feed.run, name="feed")
     service.every(_SETTLE_S, commands.settle, name="commands_settled", singleton=True)
+    service.every(_SETTLE_S, approvals.expire, name="approvals_expired", singleton=True)
     service.every(_HOUR_S, sessions.prune, name="sessions_pruned", singleton=True)
     service.every(_DAY_S, audit.watch, name="audit_verified")
     yield

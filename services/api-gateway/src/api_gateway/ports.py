@@ -12,11 +12,13 @@ from api_gateway.domain.books import Finding
 from api_gateway.domain.commands import Wish
 from api_gateway.domain.paging import PageRequest
 from api_gateway.domain.rights import Role, Topic
+from api_gateway.domain.second_person import Ask, Decision, Person, Refusal, UserChange
 from api_gateway.domain.sessions import AccessClaims, RefreshOutcome
 from api_gateway.domain.views.base import Page
 from api_gateway.domain.views.judgement import DecisionView, SignalView, StrategyView, VerdictView, WhyView
-from api_gateway.domain.views.people import AuditCheckView, AuditView, CommandView
-from api_gateway.domain.views.platform import AlertView, BarView, JobView, LimitsView, StageView
+from api_gateway.domain.views.people import ApprovalView, AuditCheckView, AuditView, CommandView
+from api_gateway.domain.views.platform import AlertView, BarView, JobView
+from api_gateway.domain.views.risk import LimitsView, StageChangeView, StageView, TransferView
 from api_gateway.domain.views.trading import (
     AccountView,
     FillView,
@@ -40,6 +42,11 @@ class User:
     token_version: int
     created_at: datetime
     last_login_at: datetime | None = None
+
+    @property
+    def person(self) -> Person:
+        """Give what the rule of two looks at."""
+        return Person(self.user_id, self.login, self.role, self.accounts, self.is_active)
 
 
 @dataclass(frozen=True)
@@ -126,16 +133,7 @@ class UsersPort(Protocol):
         """Add a user; None when the login is taken."""
         ...
 
-    async def change_user(
-        self,
-        user_id: UUID,
-        *,
-        role: Role | None,
-        accounts: frozenset[str] | None,
-        is_active: bool | None,
-        by: str,
-        address: str,
-    ) -> User | None:
+    async def change_user(self, user_id: UUID, change: UserChange, *, by: str, address: str) -> User | None:
         """Change a user and end all of the user's sessions. None: it would leave no active admin."""
         ...
 
@@ -163,8 +161,13 @@ class AuditPort(Protocol):
 class CommandsPort(Protocol):
     """Commands: written down, audited, and published in one transaction."""
 
-    async def submit(self, wish: Wish, user: User, key: str, address: str) -> tuple[CommandView, bool]:
-        """Give the command and whether the key stood for this very wish; a repeated key sends nothing again."""
+    async def submit(
+        self, wish: Wish, user: User, key: str, address: str, ask: Ask | None = None
+    ) -> tuple[CommandView, bool]:
+        """Give the command and whether the key stood for this very wish; a repeated key sends nothing again.
+
+        With `ask` it does not go out before another person approved it.
+        """
         ...
 
     async def command(self, command_id: UUID) -> CommandView | None:
@@ -173,6 +176,28 @@ class CommandsPort(Protocol):
 
     async def commands(self, page: PageRequest) -> Page[CommandView]:
         """Give commands, newest first."""
+        ...
+
+
+class ApprovalsPort(Protocol):
+    """What waits for a second person. Each decision is one transaction with what it sets going."""
+
+    async def approvals(self, page: PageRequest, *, is_awaiting: bool | None) -> Page[ApprovalView]:
+        """Give requests, newest first; those that still wait, those that do not, or all."""
+        ...
+
+    async def approval(self, approval_id: UUID) -> ApprovalView | None:
+        """Give one request."""
+        ...
+
+    async def ask_user_change(self, target: User, change: UserChange, user: User, address: str) -> ApprovalView:
+        """Write down that a user is to be changed; the same wish of the same person waits once."""
+        ...
+
+    async def decide(
+        self, approval_id: UUID, decision: Decision, user: User, fingerprint: str, address: str
+    ) -> ApprovalView | Refusal | None:
+        """Approve a request and set going what it asks for, or refuse it. None: there is no such request."""
         ...
 
 
@@ -261,7 +286,7 @@ class WhyPort(Protocol):
 
 
 class PlatformBooksPort(Protocol):
-    """Reads what collector, notifier, scheduler, and risk-gate own."""
+    """Reads what collector, notifier, and scheduler own."""
 
     async def alerts(self, filters: Filters, page: PageRequest) -> Page[AlertView]:
         """Give alerts, newest first, with our acknowledgements."""
@@ -271,20 +296,36 @@ class PlatformBooksPort(Protocol):
         """Write down who saw an alert; the first stays. None: there is no such alert."""
         ...
 
-    async def stages(self) -> list[StageView]:
-        """Give the stage of every scope that has one."""
-        ...
-
-    async def limits(self) -> list[LimitsView]:
-        """Give the newest limits of each account."""
-        ...
-
     async def jobs(self) -> list[JobView]:
         """Give the scheduler's jobs."""
         ...
 
     async def bars(self, instrument_id: str, timeframe_s: int, filters: Filters, page: PageRequest) -> Page[BarView]:
         """Give bars of one instrument, newest first."""
+        ...
+
+
+class RiskBooksPort(Protocol):
+    """Reads what risk-gate keeps, and what order-worker booked at two people's word."""
+
+    async def stages(self) -> list[StageView]:
+        """Give the stage of every scope that has one."""
+        ...
+
+    async def stage_changes(self, page: PageRequest) -> Page[StageChangeView]:
+        """Give the changes of all stages, newest first."""
+        ...
+
+    async def limits(self) -> list[LimitsView]:
+        """Give the newest limits of each account."""
+        ...
+
+    async def limit_versions(self, filters: Filters, page: PageRequest) -> Page[LimitsView]:
+        """Give every version of limits, newest first."""
+        ...
+
+    async def transfers(self, filters: Filters, page: PageRequest) -> Page[TransferView]:
+        """Give the transfers that were booked, newest first."""
         ...
 
 

@@ -19,6 +19,13 @@ BODIES: dict[str, dict[str, Any]] = {
     "set_strategy_params": {"params": {"fast": 12}},
     "halt": {"reason": "test"},
     "resume": {"reason": "test"},
+    "set_stage": {"stage": "locked"},
+    "flatten": {"reason": "test"},
+    "set_limits": {"account_id": "paper", "values": {"order_notional_max": "20000"}, "reason": "test"},
+    "set_posture": {"account_id": "paper", "posture": "defensive"},
+    "book_transfer": {"account_id": "paper", "asset": "USDT", "amount": "100", "reason": "test"},
+    "approve": {"fingerprint": "0" * 64},
+    "refuse": {"fingerprint": "0" * 64},
 }
 
 
@@ -36,6 +43,7 @@ def _address(path: str) -> str:
         .replace("{alert_id}", some_id)
         .replace("{command_id}", some_id)
         .replace("{execution_id}", "e1")
+        .replace("{approval_id}", some_id)
     )
 
 

@@ -176,20 +176,24 @@ async def test_a_command_reaches_its_readers_once_and_is_seen_done(live: Any, po
     assert [(row["actor"], row["subject"], row["detail"]["fast"]) for row in audited] == [("trader", "ema", "12")]
 
 
-async def test_halt_resume_and_cancel_reach_the_risk_gate(live: Any) -> None:
+async def test_what_lowers_risk_reaches_the_risk_gate_at_one_persons_word(live: Any) -> None:
     await live.seed_chain()
-    trader, admin = await live.user("trader"), await live.signed_in()
-    asked = (
-        (trader, "/api/v1/risk/halt", {"scope": "account", "scope_id": "paper", "reason": "drill"}, CommandName.HALT),
-        (admin, "/api/v1/risk/resume", {"reason": "over"}, CommandName.RESUME),
-        (trader, "/api/v1/orders/sx1/cancel", None, CommandName.CANCEL_ORDER),
+    trader = await live.user("trader")
+    account = {"scope": "account", "scope_id": "paper", "reason": "drill"}
+    asked: tuple[tuple[str, str, Any, CommandName], ...] = (
+        ("POST", "/api/v1/risk/halt", account, CommandName.HALT),
+        ("PUT", "/api/v1/risk/stage", account | {"stage": "locked"}, CommandName.SET_STAGE),
+        ("POST", "/api/v1/risk/flatten", account, CommandName.FLATTEN),
+        ("PUT", "/api/v1/risk/posture", {"account_id": "paper", "posture": "defensive"}, CommandName.SET_POSTURE),
+        ("POST", "/api/v1/orders/sx1/cancel", None, CommandName.CANCEL_ORDER),
     )
-    for number, (client, path, body, name) in enumerate(asked):
-        answer = await client.post(path, json=body, headers={"Idempotency-Key": f"drill-{number:04}"})
+    for number, (method, path, body, name) in enumerate(asked):
+        headers = {"Idempotency-Key": f"drill-{number:04}"}
+        answer = await trader.request(method, path, json=body, headers=headers)
         assert answer.status_code == 202, answer.text
         command, _ = await _next_command(live, "risk-gate")
-        assert command.command is name
-    assert len((await trader.get("/api/v1/commands")).json()["items"]) == 3
+        assert (command.command, command.requested_by, command.approved_by) == (name, "trader", None)
+    assert len((await trader.get("/api/v1/commands")).json()["items"]) == len(asked)
 
 
 async def test_the_first_acknowledgement_of_an_alert_stays(live: Any) -> None:

@@ -88,20 +88,22 @@ async def test_logout_ends_the_access_token_at_once(live: Any) -> None:
     assert (await client.get("/api/v1/auth/me")).status_code == 401
 
 
-async def test_a_role_change_takes_effect_at_once(live: Any) -> None:
+async def test_what_is_taken_off_a_user_takes_effect_at_once(live: Any) -> None:
     trader, admin = await live.user("trader"), await live.signed_in()
+    await live.rows("UPDATE api_gateway.users SET accounts = '{live,paper}' WHERE login = 'trader'")
     user_id = (await trader.get("/api/v1/auth/me")).json()["user_id"]
-    changed = await admin.patch(f"/api/v1/users/{user_id}", json={"role": "viewer"})
-    assert changed.json()["role"] == "viewer"
+    changed = await admin.patch(f"/api/v1/users/{user_id}", json={"accounts": ["paper"]})
+    assert (changed.status_code, changed.json()["accounts"]) == (200, ["paper"])
     assert (await trader.get("/api/v1/auth/me")).status_code == 401
 
 
 async def test_the_last_admin_stays_an_admin(live: Any) -> None:
     admin = await live.signed_in()
     user_id = (await admin.get("/api/v1/auth/me")).json()["user_id"]
-    for change in ({"role": "viewer"}, {"is_active": False}):
-        assert (await admin.patch(f"/api/v1/users/{user_id}", json=change)).status_code == 409
-    assert (await admin.get("/api/v1/auth/me")).status_code == 200
+    assert (await admin.patch(f"/api/v1/users/{user_id}", json={"is_active": False})).status_code == 409
+    waits = await admin.patch(f"/api/v1/users/{user_id}", json={"role": "viewer"})
+    assert (waits.status_code, waits.json()["approvers"]) == (202, 0)
+    assert (await admin.get("/api/v1/auth/me")).json()["role"] == "admin"
 
 
 async def test_a_new_password_ends_all_sessions_and_is_the_one_that_counts(live: Any) -> None:

@@ -1,6 +1,6 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from uuid import UUID, uuid5
+from uuid import uuid5
 
 import pytest
 from hypothesis import given
@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from api_gateway.domain.audit import GENESIS, AuditEntry, chain_hash, first_break
 from api_gateway.domain.budgets import Budget
-from api_gateway.domain.commands import CommandStatus, Observed, Wish, progress
 from api_gateway.domain.health import health_of
 from api_gateway.domain.logins import WINDOW, Failures, LoginLimits, wait_s
 from api_gateway.domain.money import Holding, unrealized_pnl, worth
@@ -16,10 +15,8 @@ from api_gateway.domain.paging import Cursor, CursorError
 from api_gateway.domain.passwords import weakness
 from api_gateway.domain.sessions import IDLE_MAX, RefreshOutcome, StoredRefresh, judge_refresh, refresh_expiry
 from sigmax.schemas.base import NAMESPACE
-from sigmax.schemas.control import CommandName
 from sigmax.schemas.market import Heartbeat, nanoseconds
 from sigmax.schemas.topology import SERVICES
-from sigmax.schemas.types import OrderStatus, Scope, Stage
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 USER = uuid5(NAMESPACE, "user")
@@ -127,48 +124,6 @@ class TestRefresh:
     def test_no_token_outlives_its_family(self) -> None:
         end = NOW + IDLE_MAX / 2
         assert refresh_expiry(end, NOW) == end
-
-
-class TestCommands:
-    def test_the_same_key_makes_the_same_message(self) -> None:
-        wish = Wish(CommandName.HALT, "global")
-        first = wish.message(USER, "mina", "key-00001", NOW)
-        again = wish.message(USER, "mina", "key-00001", NOW + timedelta(seconds=1))
-        assert first.message_id == again.message_id
-
-    def test_keys_of_two_people_never_meet(self) -> None:
-        wish = Wish(CommandName.HALT, "global")
-        other = UUID(int=1)
-        assert wish.message(USER, "a", "key", NOW).message_id != wish.message(other, "b", "key", NOW).message_id
-
-    def test_another_wish_has_another_fingerprint(self) -> None:
-        wish = Wish(CommandName.SET_PARAMS, "ema", Scope.STRATEGY, {"fast": "10"})
-        assert wish.fingerprint() != Wish(CommandName.SET_PARAMS, "ema", Scope.STRATEGY, {"fast": "11"}).fingerprint()
-        assert wish.fingerprint() == Wish(CommandName.SET_PARAMS, "ema", Scope.STRATEGY, {"fast": "10"}).fingerprint()
-
-    @pytest.mark.parametrize(
-        ("wish", "observed"),
-        [
-            (Wish(CommandName.ACTIVATE_STRATEGY, "ema"), Observed(strategy_status="active")),
-            (Wish(CommandName.STOP_STRATEGY, "ema"), Observed(strategy_status="stopped")),
-            (
-                Wish(CommandName.SET_PARAMS, "ema", values={"fast": "10.0", "on": "true", "kind": "x"}),
-                Observed(strategy_params={"fast": 10, "on": True, "kind": "x", "slow": 3}),
-            ),
-            (Wish(CommandName.HALT, "global"), Observed(stage=Stage.LOCKED)),
-            (Wish(CommandName.RESUME, "global"), Observed(stage=Stage.REDUCING)),
-            (Wish(CommandName.CANCEL_ORDER, "sx1"), Observed(order_status=OrderStatus.FILLED)),
-        ],
-    )
-    def test_a_command_is_done_once_its_effect_is_seen(self, wish: Wish, observed: Observed) -> None:
-        assert progress(wish, observed, NOW, NOW) is CommandStatus.DONE
-        assert progress(wish, Observed(), NOW, NOW) is CommandStatus.REQUESTED
-        assert progress(wish, Observed(), NOW, NOW + timedelta(minutes=1)) is CommandStatus.UNCONFIRMED
-
-    def test_what_was_seen_done_stays_done(self) -> None:
-        wish = Wish(CommandName.HALT, "global")
-        later = NOW + timedelta(hours=1)
-        assert progress(wish, Observed(stage=Stage.NORMAL), NOW, later, done_at=NOW) is CommandStatus.DONE
 
 
 class TestAudit:

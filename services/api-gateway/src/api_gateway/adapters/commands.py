@@ -9,23 +9,29 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api_gateway.adapters.approvals import Pending, enter
 from api_gateway.adapters.audit import append
+from api_gateway.adapters.effects import World
 from api_gateway.adapters.sql import Conditions, Listing, Row, page_of, parsed, rows
 from api_gateway.domain.audit import AuditEntry
-from api_gateway.domain.commands import CommandStatus, Observed, Wish, progress
+from api_gateway.domain.commands import CommandStatus, Wish, command_id_of, progress
+from api_gateway.domain.effects import is_done
 from api_gateway.domain.paging import PageRequest
+from api_gateway.domain.second_person import ApprovalKind, ApprovalStatus, Ask, status_of
 from api_gateway.domain.views.base import Page
 from api_gateway.domain.views.people import CommandView
 from api_gateway.ports import User
 from sigmax.runtime.clock import ClockPort
 from sigmax.runtime.database import Database
 from sigmax.schemas.control import CommandName
-from sigmax.schemas.types import OrderStatus, Scope, Stage
+from sigmax.schemas.types import Scope
 
 _COLUMNS = (
-    'command_id, user_id, fingerprint, command, subject, scope, "values", reason, requested_by, requested_at, done_at'
+    'c.command_id, c.user_id, c.fingerprint, c.command, c.subject, c.scope, c."values", c.reason, c.requested_by,'
+    " c.requested_at, c.done_at, a.approval_id, a.outcome, a.expires_at, a.decided_by, a.decided_at"
 )
-_LISTING = Listing(_COLUMNS, "commands", "requested_at", "command_id", "uuid")
+_SOURCE = "commands c LEFT JOIN approvals a ON a.approval_id = c.command_id"
+_LISTING = Listing(_COLUMNS, _SOURCE, "c.requested_at", "c.command_id", "uuid")
 _INSERT = text(
     'INSERT INTO commands (command_id, user_id, idempotency_key, fingerprint, command, subject, scope, "values",'
     " reason, requested_by, requested_at)"
@@ -43,15 +49,19 @@ class PostgresCommands:
         self._database = database
         self._clock = clock
 
-    async def submit(self, wish: Wish, user: User, key: str, address: str) -> tuple[CommandView, bool]:
-        """Give the command and whether the key stood for this very wish; a repeated key sends nothing again."""
-        now = self._clock.now()
-        message = wish.message(user.user_id, user.login, key, now)
+    async def submit(
+        self, wish: Wish, user: User, key: str, address: str, ask: Ask | None = None
+    ) -> tuple[CommandView, bool]:
+        """Give the command and whether the key stood for this very wish; a repeated key sends nothing again.
+
+        With `ask` it does not go out before another person approved it.
+        """
+        now, command_id = self._clock.now(), command_id_of(user.user_id, key)
         async with self._database.transaction() as unit:
             inserted = await unit.session.execute(
                 _INSERT,
                 {
-                    "command_id": message.message_id,
+                    "command_id": command_id,
                     "user_id": user.user_id,
                     "key": key,
                     "fingerprint": wish.fingerprint(),
@@ -65,10 +75,14 @@ class PostgresCommands:
                 },
             )
             if inserted.first() is not None:
-                unit.publish(message)
-                detail = {"command_id": str(message.message_id), "scope": wish.scope.value, **wish.values}
+                detail = {"command_id": str(command_id), "scope": wish.scope.value, **wish.values}
+                if ask is None:
+                    unit.publish(wish.message(command_id, user.login, now))
+                else:
+                    detail["second_person"] = "awaited"
+                    await enter(unit, _pending(command_id, wish, ask), user, now)
                 await append(unit.session, AuditEntry(now, user.login, wish.command, wish.subject, detail, address))
-            row = (await _commands(unit.session, "command_id = :id", {"id": message.message_id}))[0]
+            row = (await _commands(unit.session, "command_id = :id", {"id": command_id}))[0]
             view = (await self._views(unit.session, [row]))[0]
         return view, row["fingerprint"] == wish.fingerprint()
 
@@ -89,7 +103,9 @@ class PostgresCommands:
         now = self._clock.now()
         async with self._database.transaction() as unit:
             waiting = await _commands(
-                unit.session, "done_at IS NULL AND requested_at > :since", {"since": now - _WATCHED_FOR}
+                unit.session,
+                "done_at IS NULL AND coalesce(a.decided_at, c.requested_at) > :since",
+                {"since": now - _WATCHED_FOR},
             )
             views = await self._views(unit.session, waiting)
             done = [view.command_id for view in views if view.status is CommandStatus.DONE]
@@ -100,11 +116,17 @@ class PostgresCommands:
                 )
 
     async def _views(self, session: AsyncSession, found: Sequence[Row]) -> list[CommandView]:
-        world = await _World.look(session, [_wish(row) for row in found if row["done_at"] is None])
+        watched = [(row["command_id"], _wish(row)) for row in found if row["done_at"] is None]
+        world = await World.look(session, watched)
         now = self._clock.now()
         views = []
         for row in found:
             wish = _wish(row)
+            approval = status_of(row["outcome"], row["expires_at"], now) if row["approval_id"] else None
+            is_approved = approval is ApprovalStatus.APPROVED
+            sent_at = row["decided_at"] if is_approved else row["requested_at"]
+            was_seen = row["done_at"] is not None
+            seen_done = was_seen or is_done(wish, world.of(row["command_id"], wish))
             views.append(
                 CommandView(
                     command_id=row["command_id"],
@@ -115,56 +137,32 @@ class PostgresCommands:
                     reason=wish.reason,
                     requested_by=row["requested_by"],
                     requested_at=row["requested_at"],
-                    status=progress(wish, world.of(wish), row["requested_at"], now, row["done_at"]),
+                    approved_by=row["decided_by"] if is_approved else None,
+                    approved_at=row["decided_at"] if is_approved else None,
+                    status=progress(sent_at, now, is_done=seen_done, approval=approval),
                     status_url=f"/api/v1/commands/{row['command_id']}",
+                    approval_url=f"/api/v1/approvals/{row['command_id']}" if approval else None,
                 )
             )
         return views
 
 
-class _World:
-    """What the owners' tables show, read once for many commands."""
-
-    def __init__(self, strategies: Sequence[Row], stages: Sequence[Row], orders: Sequence[Row]) -> None:
-        self._strategies = {row["strategy_id"]: row for row in strategies}
-        self._stages = {(row["scope"], row["scope_id"]): row["stage"] for row in stages}
-        self._orders = {row["client_order_id"]: row["status"] for row in orders}
-
-    @classmethod
-    async def look(cls, session: AsyncSession, wishes: Sequence[Wish]) -> "_World":
-        names = {wish.command for wish in wishes}
-        strategies: Sequence[Row] = ()
-        stages: Sequence[Row] = ()
-        orders: Sequence[Row] = ()
-        if names & {CommandName.ACTIVATE_STRATEGY, CommandName.STOP_STRATEGY, CommandName.SET_PARAMS}:
-            strategies = await rows(session, "SELECT strategy_id, status, params FROM strategy_engine.strategies")
-        if names & {CommandName.HALT, CommandName.RESUME}:
-            stages = await rows(session, "SELECT scope, scope_id, stage FROM risk_gate.stages")
-        ids = [wish.subject for wish in wishes if wish.command is CommandName.CANCEL_ORDER]
-        if ids:
-            orders = await rows(
-                session,
-                "SELECT client_order_id, status FROM order_worker.orders"
-                " WHERE client_order_id = ANY(CAST(:ids AS text[]))",
-                {"ids": ids},
-            )
-        return cls(strategies, stages, orders)
-
-    def of(self, wish: Wish) -> Observed:
-        """Give what can be seen of one wish's subject."""
-        strategy = self._strategies.get(wish.subject)
-        stage = self._stages.get((wish.scope.value, wish.subject))
-        order = self._orders.get(wish.subject)
-        return Observed(
-            strategy_status=strategy["status"] if strategy else None,
-            strategy_params=parsed(strategy["params"]) if strategy else None,
-            stage=Stage(stage) if stage else None,
-            order_status=OrderStatus(order) if order else None,
-        )
+def _pending(command_id: UUID, wish: Wish, ask: Ask) -> Pending:
+    return Pending(
+        command_id,
+        ApprovalKind.COMMAND,
+        wish.command.value,
+        wish.subject,
+        wish.fingerprint(),
+        ask,
+        scope=wish.scope,
+        values=wish.values,
+        reason=wish.reason,
+    )
 
 
 async def _commands(session: AsyncSession, where: str, values: Mapping[str, Any]) -> Sequence[Row]:
-    query = f"SELECT {_COLUMNS} FROM commands WHERE {where} ORDER BY requested_at DESC LIMIT 500"  # noqa: S608
+    query = f"SELECT {_COLUMNS} FROM {_SOURCE} WHERE {where} ORDER BY c.requested_at DESC LIMIT 500"  # noqa: S608
     return await rows(session, query, values)
 
 

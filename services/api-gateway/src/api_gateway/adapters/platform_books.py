@@ -1,4 +1,4 @@
-"""Reads what collector, notifier, scheduler, and risk-gate own, and keeps who has seen which alert."""
+"""Reads what collector, notifier, and scheduler own, and keeps who has seen which alert."""
 
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from api_gateway.adapters.sql import Conditions, Listing, Row, page_of, parsed, 
 from api_gateway.domain.audit import AuditEntry
 from api_gateway.domain.paging import PageRequest
 from api_gateway.domain.views.base import Page
-from api_gateway.domain.views.platform import AlertView, BarView, JobView, LimitsView, StageView
+from api_gateway.domain.views.platform import AlertView, BarView, JobView
 from api_gateway.ports import Filters, User
 from sigmax.runtime.clock import ClockPort
 from sigmax.runtime.database import Database
@@ -30,14 +30,6 @@ _BARS = Listing(
     "instrument_id",
     "text",
 )
-_STAGES = (
-    "SELECT scope, scope_id, stage, version, coalesce(reason, '') AS reason, changed_by, changed_at"
-    " FROM risk_gate.stages ORDER BY scope, scope_id"
-)
-_LIMITS = (
-    'SELECT DISTINCT ON (account_id) account_id, version, "values", changed_by, created_at FROM risk_gate.limits'
-    " ORDER BY account_id, version DESC"
-)
 _JOBS = (
     "SELECT j.job, j.schedule, j.is_enabled, r.due_at AS last_due_at, r.finished_at AS last_finished_at,"
     " r.succeeded AS last_succeeded, r.text AS last_text"
@@ -47,7 +39,7 @@ _JOBS = (
 
 
 class PlatformBooks:
-    """Reads alerts, stages, limits, jobs, and bars."""
+    """Reads alerts, jobs, and bars."""
 
     def __init__(self, database: Database, clock: ClockPort) -> None:
         self._database = database
@@ -83,17 +75,6 @@ class PlatformBooks:
                 entry = AuditEntry(now, user.login, "alert_acknowledged", str(alert_id), {}, address)
                 await append(unit.session, entry)
             return _alert((await rows(unit.session, query, {"id": alert_id}))[0])
-
-    async def stages(self) -> list[StageView]:
-        """Give the stage of every scope that has one."""
-        async with self._database.reading() as session:
-            return [StageView(**row) for row in await rows(session, _STAGES)]
-
-    async def limits(self) -> list[LimitsView]:
-        """Give the newest limits of each account."""
-        async with self._database.reading() as session:
-            found = await rows(session, _LIMITS)
-        return [LimitsView(**without(row, "values"), values=parsed(row["values"])) for row in found]
 
     async def jobs(self) -> list[JobView]:
         """Give the scheduler's jobs."""

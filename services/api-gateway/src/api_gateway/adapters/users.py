@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from api_gateway.adapters.audit import append
 from api_gateway.adapters.sql import rows
 from api_gateway.domain.audit import AuditEntry
 from api_gateway.domain.rights import Role
+from api_gateway.domain.second_person import UserChange
 from api_gateway.ports import User
 from sigmax.runtime.clock import ClockPort
 from sigmax.runtime.database import Database
@@ -64,12 +66,12 @@ class PostgresUsers:
     async def users(self) -> Sequence[User]:
         """Give all users by login."""
         async with self._database.reading() as session:
-            return [user_of(row) for row in await rows(session, f"SELECT {USER_COLUMNS} FROM users u ORDER BY u.login")]  # noqa: S608
+            return await all_users(session)
 
     async def user(self, user_id: UUID) -> User | None:
         """Give one user."""
         async with self._database.reading() as session:
-            return await _user(session, user_id)
+            return await user_by_id(session, user_id)
 
     async def ensure_first_admin(self, password_hash: str) -> bool:
         """Add the first admin where there is no user at all; say whether it was added."""
@@ -95,7 +97,7 @@ class PostgresUsers:
         try:
             async with self._database.transaction() as unit:
                 user_id = await self._insert(unit.session, login, role, accounts, password_hash, by=by, address=address)
-                return await _user(unit.session, user_id)
+                return await user_by_id(unit.session, user_id)
         except IntegrityError:
             return None
 
@@ -129,51 +131,10 @@ class PostgresUsers:
         await append(session, AuditEntry(now, by, "user_added", login, detail, address))
         return user_id
 
-    async def change_user(
-        self,
-        user_id: UUID,
-        *,
-        role: Role | None,
-        accounts: frozenset[str] | None,
-        is_active: bool | None,
-        by: str,
-        address: str,
-    ) -> User | None:
+    async def change_user(self, user_id: UUID, change: UserChange, *, by: str, address: str) -> User | None:
         """Change a user and end all of the user's sessions. None: it would leave no active admin."""
-        now = self._clock.now()
         async with self._database.transaction() as unit:
-            # Two admins who demote each other at once must not both succeed.
-            admins = await rows(
-                unit.session, "SELECT user_id FROM users WHERE role = 'admin' AND is_active ORDER BY user_id FOR UPDATE"
-            )
-            user = await _user(unit.session, user_id)
-            if user is None:
-                return None
-            stays_admin = (role or user.role) is Role.ADMIN and (user.is_active if is_active is None else is_active)
-            if not stays_admin and [row["user_id"] for row in admins] == [user_id]:
-                return None
-            changed = await unit.session.execute(
-                text(
-                    "UPDATE users SET role = coalesce(:role, role), accounts = coalesce(:accounts, accounts),"
-                    " is_active = coalesce(:is_active, is_active) WHERE user_id = :user_id"
-                    " RETURNING role, accounts, is_active"
-                ),
-                {
-                    "role": role.value if role else None,
-                    "accounts": sorted(accounts) if accounts is not None else None,
-                    "is_active": is_active,
-                    "user_id": user_id,
-                },
-            )
-            row = changed.mappings().one()
-            await end_sessions(unit.session, user_id, "user changed", now)
-            detail = {
-                "role": f"{user.role.value} -> {row['role']}",
-                "accounts": f"{','.join(sorted(user.accounts))} -> {','.join(row['accounts'])}",
-                "is_active": f"{user.is_active} -> {row['is_active']}",
-            }
-            await append(unit.session, AuditEntry(now, by, "user_changed", user.login, detail, address))
-            return await _user(unit.session, user_id)
+            return await change_user(unit.session, user_id, change, by=by, address=address, now=self._clock.now())
 
     async def set_password(self, user_id: UUID, password_hash: str, *, by: str, address: str) -> None:
         """Store a new password and end all of the user's sessions."""
@@ -188,6 +149,54 @@ class PostgresUsers:
             await append(unit.session, AuditEntry(now, by, "password_changed", login, {}, address))
 
 
-async def _user(session: AsyncSession, user_id: UUID) -> User | None:
+async def all_users(session: AsyncSession) -> list[User]:
+    """Give all users by login."""
+    return [user_of(row) for row in await rows(session, f"SELECT {USER_COLUMNS} FROM users u ORDER BY u.login")]  # noqa: S608
+
+
+async def change_user(
+    session: AsyncSession, user_id: UUID, change: UserChange, *, by: str, address: str, now: datetime
+) -> User | None:
+    """Change a user and end all of the user's sessions. None: there is none, or it would leave no active admin.
+
+    `by` is one login, or both where a second person approved it.
+    """
+    # Two admins who demote each other at once must not both succeed.
+    admins = await rows(
+        session, "SELECT user_id FROM users WHERE role = 'admin' AND is_active ORDER BY user_id FOR UPDATE"
+    )
+    user = await user_by_id(session, user_id)
+    if user is None:
+        return None
+    is_active = user.is_active if change.is_active is None else change.is_active
+    stays_admin = (change.role or user.role) is Role.ADMIN and is_active
+    if not stays_admin and [row["user_id"] for row in admins] == [user_id]:
+        return None
+    changed = await session.execute(
+        text(
+            "UPDATE users SET role = coalesce(:role, role), accounts = coalesce(:accounts, accounts),"
+            " is_active = coalesce(:is_active, is_active) WHERE user_id = :user_id"
+            " RETURNING role, accounts, is_active"
+        ),
+        {
+            "role": change.role.value if change.role else None,
+            "accounts": sorted(change.accounts) if change.accounts is not None else None,
+            "is_active": change.is_active,
+            "user_id": user_id,
+        },
+    )
+    row = changed.mappings().one()
+    await end_sessions(session, user_id, "user changed", now)
+    detail = {
+        "role": f"{user.role.value} -> {row['role']}",
+        "accounts": f"{','.join(sorted(user.accounts))} -> {','.join(row['accounts'])}",
+        "is_active": f"{user.is_active} -> {row['is_active']}",
+    }
+    await append(session, AuditEntry(now, by, "user_changed", user.login, detail, address))
+    return await user_by_id(session, user_id)
+
+
+async def user_by_id(session: AsyncSession, user_id: UUID) -> User | None:
+    """Give one user, or None."""
     found = await rows(session, f"SELECT {USER_COLUMNS} FROM users u WHERE u.user_id = :id", {"id": user_id})  # noqa: S608
     return user_of(found[0]) if found else None

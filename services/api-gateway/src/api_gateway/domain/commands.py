@@ -1,16 +1,15 @@
 """What a person asks the platform to do: how it is told apart, written down, and seen to be done."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from decimal import Decimal, InvalidOperation
 from enum import StrEnum
-from uuid import UUID
+from uuid import UUID, uuid5
 
+from api_gateway.domain.second_person import ApprovalStatus, fingerprint_of
+from sigmax.schemas.base import NAMESPACE
 from sigmax.schemas.control import Command, CommandName
-from sigmax.schemas.types import OrderStatus, Scope, Stage
+from sigmax.schemas.types import Scope
 
 EFFECT_WITHIN = timedelta(seconds=30)
 """A command whose effect is not seen by then needs a person's look."""
@@ -19,6 +18,12 @@ EFFECT_WITHIN = timedelta(seconds=30)
 class CommandStatus(StrEnum):
     """How far a command has come."""
 
+    AWAITING_SECOND_PERSON = "awaiting_second_person"
+    """Not sent: another person has to approve these very values first."""
+    REFUSED = "refused"
+    """Not sent: the second person refused it, or who asked took it back."""
+    EXPIRED = "expired"
+    """Not sent: nobody approved it in time."""
     REQUESTED = "requested"
     DONE = "done"
     UNCONFIRMED = "unconfirmed"
@@ -37,64 +42,43 @@ class Wish:
 
     def fingerprint(self) -> str:
         """Tell this wish from every other: the same key with another fingerprint is a caller's mistake."""
-        parts = [self.command, self.subject, self.scope, sorted(self.values.items()), self.reason]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        return fingerprint_of(self.command, self.subject, self.scope, sorted(self.values.items()), self.reason)
 
-    def message(self, user_id: UUID, login: str, key: str, now: datetime) -> Command:
-        """Give the message; its id derives from who asks and the idempotency key, so that asking twice is one wish."""
+    def message(self, command_id: UUID, login: str, now: datetime, approved_by: str | None = None) -> Command:
+        """Give the message as it goes out now, with the second person where one approved it just now."""
         return Command(
-            **Command.first(f"{user_id}:{key}", now),
+            message_id=command_id,
+            correlation_id=command_id,
+            occurred_at=now,
             command=self.command,
             subject=self.subject,
             scope=self.scope,
             values=dict(self.values),
             requested_by=login,
+            approved_by=approved_by,
+            approved_at=now if approved_by else None,
             reason=self.reason,
         )
 
 
-@dataclass(frozen=True)
-class Observed:
-    """What other services' tables show about the subject of a command; None where there is no such row."""
+def command_id_of(user_id: UUID, key: str) -> UUID:
+    """Derive a command's id from who asks and the idempotency key, so that asking twice is one wish."""
+    return uuid5(NAMESPACE, f"{Command.TOPIC}:{user_id}:{key}")
 
-    strategy_status: str | None = None
-    strategy_params: Mapping[str, object] | None = None
-    stage: Stage | None = None
-    order_status: OrderStatus | None = None
+
+_NOT_SENT = {
+    ApprovalStatus.AWAITING: CommandStatus.AWAITING_SECOND_PERSON,
+    ApprovalStatus.REFUSED: CommandStatus.REFUSED,
+    ApprovalStatus.EXPIRED: CommandStatus.EXPIRED,
+}
 
 
 def progress(
-    wish: Wish, observed: Observed, requested_at: datetime, now: datetime, done_at: datetime | None = None
+    sent_at: datetime, now: datetime, *, is_done: bool, approval: ApprovalStatus | None = None
 ) -> CommandStatus:
-    """Judge how far a command has come, from what can be seen. Once seen done (`done_at`), it stays done."""
-    if done_at is not None or _is_done(wish, observed):
+    """Judge how far a command has come, from whether its effect is or was seen."""
+    if approval in _NOT_SENT:
+        return _NOT_SENT[approval]
+    if is_done:
         return CommandStatus.DONE
-    return CommandStatus.UNCONFIRMED if now - requested_at > EFFECT_WITHIN else CommandStatus.REQUESTED
-
-
-def _is_done(wish: Wish, observed: Observed) -> bool:
-    match wish.command:
-        case CommandName.ACTIVATE_STRATEGY:
-            return observed.strategy_status == "active"
-        case CommandName.STOP_STRATEGY:
-            return observed.strategy_status == "stopped"
-        case CommandName.SET_PARAMS:
-            params = observed.strategy_params or {}
-            return all(name in params and _same(params[name], value) for name, value in wish.values.items())
-        case CommandName.HALT:
-            return observed.stage is not None and observed.stage.severity >= Stage.HALTED.severity
-        case CommandName.RESUME:
-            return observed.stage is not None and observed.stage.severity < Stage.HALTED.severity
-        case CommandName.CANCEL_ORDER:
-            return observed.order_status is not None and observed.order_status.is_terminal
-
-
-def _same(seen: object, wished: str) -> bool:
-    if wished == "":
-        return True  # back to a default, which only its owner knows
-    if isinstance(seen, bool):
-        return str(seen).lower() == wished.lower()
-    try:
-        return Decimal(str(seen)) == Decimal(wished)
-    except InvalidOperation:
-        return str(seen) == wished
+    return CommandStatus.UNCONFIRMED if now - sent_at > EFFECT_WITHIN else CommandStatus.REQUESTED

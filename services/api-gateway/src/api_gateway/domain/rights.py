@@ -20,11 +20,19 @@ class Right(StrEnum):
     TRADE = "trade"
     """Raise risk on own accounts: activate strategies, change their parameters."""
     REDUCE = "reduce"
-    """Lower risk: stop a strategy, cancel an order, halt."""
+    """Lower risk: stop a strategy, cancel an order, a stricter stage, halt, flatten."""
     CHECK = "check"
     """Have the books checked: it reads whole tables."""
+    POSTURE = "posture"
+    """Choose how boldly an account trades, within its limits."""
+    TRANSFER = "transfer"
+    """Book money that came or went beside the platform."""
+    APPROVE = "approve"
+    """Be the second person, for what one could ask for oneself."""
     RELEASE = "release"
-    """Lift a halt. Not the trader's: who trades does not also release the brake."""
+    """Lift a halt, take a latch off. Not the trader's: who trades does not also release the brake."""
+    LIMIT = "limit"
+    """Change what an account may do."""
     ADMINISTER = "administer"
 
 
@@ -37,7 +45,11 @@ GRANTS: dict[Right, frozenset[Role]] = {
     Right.TRADE: frozenset({Role.TRADER}),
     Right.REDUCE: frozenset({Role.TRADER, Role.ADMIN}),
     Right.CHECK: frozenset({Role.TRADER, Role.ADMIN}),
+    Right.POSTURE: frozenset({Role.TRADER, Role.ADMIN}),
+    Right.TRANSFER: frozenset({Role.TRADER, Role.ADMIN}),
+    Right.APPROVE: frozenset({Role.TRADER, Role.ADMIN}),
     Right.RELEASE: frozenset({Role.ADMIN}),
+    Right.LIMIT: frozenset({Role.ADMIN}),
     Right.ADMINISTER: frozenset({Role.ADMIN}),
 }
 
@@ -72,10 +84,22 @@ ROUTES: dict[str, Right] = {
     "list_verdicts": Right.READ,
     "list_alerts": Right.READ,
     "acknowledge_alert": Right.ACKNOWLEDGE,
+    "list_transfers": Right.READ,
+    "book_transfer": Right.TRANSFER,
     "list_stages": Right.READ,
-    "list_limits": Right.READ,
+    "list_stage_changes": Right.READ,
+    "set_stage": Right.REDUCE,
     "halt": Right.REDUCE,
     "resume": Right.RELEASE,
+    "flatten": Right.REDUCE,
+    "set_posture": Right.POSTURE,
+    "list_limits": Right.READ,
+    "list_limit_versions": Right.READ,
+    "set_limits": Right.LIMIT,
+    "list_approvals": Right.READ,
+    "get_approval": Right.READ,
+    "approve": Right.APPROVE,
+    "refuse": Right.APPROVE,
     "get_command": Right.READ,
     "list_commands": Right.READ,
     "get_system_health": Right.READ,
@@ -102,6 +126,7 @@ class Topic(StrEnum):
     DECISIONS = "decisions"
     STAGES = "stages"
     RECONCILIATIONS = "reconciliations"
+    VENUE = "venue"
 
 
 TOPICS: dict[Topic, Right] = dict.fromkeys(Topic, Right.READ)

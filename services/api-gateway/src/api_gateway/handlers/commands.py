@@ -1,28 +1,24 @@
 """What people ask the platform to do. Each is written down, sent as a message, and answered with where to look."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Response
-from pydantic import BaseModel, Field, model_validator
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
 
 from api_gateway.domain.commands import Wish
 from api_gateway.domain.problems import Problem, ProblemKind, not_found
-from api_gateway.domain.rights import Role
 from api_gateway.domain.views.base import Page
-from api_gateway.domain.views.judgement import StrategyView
 from api_gateway.domain.views.people import CommandView
-from api_gateway.handlers.context import AddressDep, Caller, CallerDep, Gateway, GatewayDep
-from api_gateway.handlers.parameters import Id, IdempotencyKey, PageDep
+from api_gateway.handlers.context import CallerDep, GatewayDep
+from api_gateway.handlers.desk import DeskDep, Reason
+from api_gateway.handlers.parameters import Id, PageDep
 from sigmax.schemas.control import CommandName
 from sigmax.schemas.types import Scope
 
 router = APIRouter(tags=["commands"])
 
-_GLOBAL = "global"
-Reason = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")]
 ParamText = Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")]
 ParamNumber = Annotated[Decimal, Field(max_digits=38, allow_inf_nan=False)]
 ParamName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -51,67 +47,6 @@ def _text(value: bool | Decimal | str | None) -> str:
     if value is None:
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-class ScopeBody(BaseModel):
-    """What to halt or to resume."""
-
-    scope: Scope = Scope.GLOBAL
-    scope_id: str = Field(default=_GLOBAL, pattern=r"^[!-~]{1,64}$")
-    """The account, strategy, instrument, or venue; `global` with the scope `global`."""
-    reason: Reason = ""
-
-    @model_validator(mode="after")
-    def _global_is_global(self) -> "ScopeBody":
-        if (self.scope is Scope.GLOBAL) != (self.scope_id == _GLOBAL):
-            raise ValueError("scope_id is `global` with the scope `global`, and names something with any other")
-        return self
-
-
-@dataclass(frozen=True)
-class Desk:
-    """Where one caller hands in one command."""
-
-    gateway: Gateway
-    caller: Caller
-    key: str
-    address: str
-    response: Response
-
-    async def submit(self, wish: Wish) -> CommandView:
-        """Write the command down and send it, once per key. Raises `Problem` for a key of another command."""
-        view, is_same = await self.gateway.commands.submit(wish, self.caller.user, self.key, self.address)
-        if not is_same:
-            raise Problem(ProblemKind.KEY_REUSED, "You used this key for another command.")
-        self.response.headers["Location"] = view.status_url
-        return view
-
-    async def own_strategy(self, strategy_id: str) -> StrategyView:
-        """Give a strategy that the caller may steer. Raises `Problem`."""
-        strategy = await self.gateway.judgement.strategy(strategy_id)
-        if strategy is None:
-            raise not_found("strategy")
-        self.caller.check_account(strategy.account_id)
-        return strategy
-
-    async def check_scope(self, body: ScopeBody) -> None:
-        """Let a trader halt own accounts and strategies, and what belongs to nobody: a venue, an instrument, all."""
-        if self.caller.user.role is not Role.TRADER:
-            return
-        if body.scope is Scope.ACCOUNT:
-            self.caller.check_account(body.scope_id)
-        elif body.scope is Scope.STRATEGY:
-            await self.own_strategy(body.scope_id)
-
-
-def desk_of(
-    key: IdempotencyKey, caller: CallerDep, gateway: GatewayDep, address: AddressDep, response: Response
-) -> Desk:
-    """Open the desk for one request."""
-    return Desk(gateway, caller, key, address, response)
-
-
-DeskDep = Annotated[Desk, Depends(desk_of)]
 
 
 @router.post("/strategies/{strategy_id}/activate", status_code=202)
@@ -169,27 +104,6 @@ async def cancel_order(
     if order.status.is_terminal:
         raise Problem(ProblemKind.CONFLICT, f"The order is over: {order.status}.")
     wish = Wish(CommandName.CANCEL_ORDER, client_order_id, Scope.ACCOUNT, reason=body.reason if body else "")
-    return await desk.submit(wish)
-
-
-@router.post("/risk/halt", status_code=202)
-async def halt(
-    body: ScopeBody,
-    desk: DeskDep,
-) -> CommandView:
-    """Stop all sends in a scope and cancel what is open. It stays until someone resumes, restarts included."""
-    await desk.check_scope(body)
-    wish = Wish(CommandName.HALT, body.scope_id, body.scope, reason=body.reason)
-    return await desk.submit(wish)
-
-
-@router.post("/risk/resume", status_code=202)
-async def resume(
-    body: ScopeBody,
-    desk: DeskDep,
-) -> CommandView:
-    """Lift a halt. The risk gate wants a reconciliation that passed."""
-    wish = Wish(CommandName.RESUME, body.scope_id, body.scope, reason=body.reason)
     return await desk.submit(wish)
 
 

@@ -11,6 +11,7 @@ from api_gateway.domain.problems import Problem, ProblemKind
 from api_gateway.domain.rights import ROUTES, Right, may, may_steer
 from api_gateway.domain.sessions import AccessClaims
 from api_gateway.ports import (
+    ApprovalsPort,
     AuditPort,
     CommandsPort,
     CountersPort,
@@ -21,6 +22,7 @@ from api_gateway.ports import (
     PasswordsPort,
     PlatformBooksPort,
     RatesPort,
+    RiskBooksPort,
     SessionsPort,
     SystemBooksPort,
     TicketsPort,
@@ -47,10 +49,12 @@ class Gateway:
     users: UsersPort
     audit: AuditPort
     commands: CommandsPort
+    approvals: ApprovalsPort
     trading: TradingBooksPort
     judgement: JudgementBooksPort
     why: WhyPort
     platform: PlatformBooksPort
+    risk: RiskBooksPort
     system: SystemBooksPort
     market: MarketPort
     tickets: TicketsPort

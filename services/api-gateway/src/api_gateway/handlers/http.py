@@ -10,7 +10,19 @@ from fastapi.staticfiles import StaticFiles
 
 from api_gateway.domain.rights import PUBLIC, ROUTES
 from api_gateway.domain.views.base import ProblemView
-from api_gateway.handlers import auth, commands, judgement, live, platform, system, trading, users
+from api_gateway.handlers import (
+    approvals,
+    auth,
+    commands,
+    judgement,
+    live,
+    platform,
+    risk,
+    steering,
+    system,
+    trading,
+    users,
+)
 from api_gateway.handlers.context import authorise
 from api_gateway.handlers.edge import Edge
 from api_gateway.handlers.problems import RESPONSES, install_problems
@@ -43,7 +55,7 @@ def create_http() -> FastAPI:
         telemetry={"operation_spans": False, "logs": False},
     )
     private = APIRouter(dependencies=[Depends(authorise)])
-    for module in (users, trading, judgement, commands, platform, system):
+    for module in (users, trading, judgement, commands, steering, approvals, risk, platform, system):
         private.include_router(module.router)
     private.include_router(auth.private)
     app.include_router(auth.public, prefix=API)

@@ -4,7 +4,7 @@ from api_gateway.domain.rights import Topic
 from api_gateway.ports import FeedPort
 from sigmax.schemas.base import Message
 from sigmax.schemas.control import Alert, PostureChanged, StageChanged
-from sigmax.schemas.orders import Fill, OrderApproved, OrderDenied, OrderEvent, PositionChanged, Reconciled
+from sigmax.schemas.orders import Fill, OrderApproved, OrderDenied, OrderEvent, PositionChanged, Reconciled, VenueHealth
 from sigmax.schemas.signals import Decision
 
 TOPIC_OF: dict[type[Message], Topic] = {
@@ -15,6 +15,7 @@ TOPIC_OF: dict[type[Message], Topic] = {
     Fill: Topic.FILLS,
     PositionChanged: Topic.POSITIONS,
     Reconciled: Topic.RECONCILIATIONS,
+    VenueHealth: Topic.VENUE,
     StageChanged: Topic.STAGES,
     PostureChanged: Topic.STAGES,
     Alert: Topic.ALERTS,

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Annotated
 
 from fastapi import Depends, Header, Path, Query
-from pydantic import AfterValidator, AwareDatetime
+from pydantic import AfterValidator, AwareDatetime, Field
 
 from api_gateway.domain.paging import (
     CURSOR_CHARACTERS_MAX,
@@ -32,6 +32,7 @@ def _in_calendar(at: AwareDatetime) -> AwareDatetime:
 Moment = Annotated[AwareDatetime, AfterValidator(_in_calendar)]
 Word = Annotated[str | None, Query(pattern=_PRINTABLE, max_length=64)]
 Id = Annotated[str, Path(pattern=_PRINTABLE, max_length=64)]
+IdText = Annotated[str, Field(pattern=_PRINTABLE, max_length=64)]
 Since = Annotated[Moment | None, Query(description="From this time on, with its time zone.")]
 Until = Annotated[Moment | None, Query(description="Before this time, with its time zone.")]
 IdempotencyKey = Annotated[

@@ -1,4 +1,4 @@
-"""Alerts, risk, jobs, and market data."""
+"""Alerts, jobs, and market data."""
 
 from typing import Annotated
 from uuid import UUID
@@ -7,14 +7,7 @@ from fastapi import APIRouter, Query
 
 from api_gateway.domain.problems import not_found
 from api_gateway.domain.views.base import Page
-from api_gateway.domain.views.platform import (
-    AlertView,
-    BarView,
-    JobView,
-    LimitsView,
-    QuoteView,
-    StageView,
-)
+from api_gateway.domain.views.platform import AlertView, BarView, JobView, QuoteView
 from api_gateway.handlers.context import AddressDep, CallerDep, GatewayDep
 from api_gateway.handlers.parameters import AlertFilters, PageDep, Since, Until
 from api_gateway.ports import Filters
@@ -38,18 +31,6 @@ async def acknowledge_alert(alert_id: UUID, caller: CallerDep, gateway: GatewayD
     if alert is None:
         raise not_found("alert")
     return alert
-
-
-@router.get("/risk/stages")
-async def list_stages(_caller: CallerDep, gateway: GatewayDep) -> list[StageView]:
-    """List how much trading is allowed, by scope; the strictest that applies wins."""
-    return await gateway.platform.stages()
-
-
-@router.get("/risk/limits")
-async def list_limits(_caller: CallerDep, gateway: GatewayDep) -> list[LimitsView]:
-    """List the newest limits of each account."""
-    return await gateway.platform.limits()
 
 
 @router.get("/jobs")

@@ -4,14 +4,15 @@ import secrets
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field, SecretStr
 
 from api_gateway.domain.passwords import LENGTH_MAX, weakness
 from api_gateway.domain.problems import Problem, ProblemKind, not_found
 from api_gateway.domain.rights import Role
+from api_gateway.domain.second_person import UserChange
 from api_gateway.domain.views.base import Page
-from api_gateway.domain.views.people import AuditCheckView, AuditView, NewUserView, UserView
+from api_gateway.domain.views.people import ApprovalView, AuditCheckView, AuditView, NewUserView, UserView
 from api_gateway.handlers.context import AddressDep, CallerDep, Gateway, GatewayDep
 from api_gateway.handlers.parameters import PageDep, Word
 from api_gateway.ports import User
@@ -50,9 +51,11 @@ async def list_users(_caller: CallerDep, gateway: GatewayDep) -> list[UserView]:
 
 @router.post("/users", status_code=201)
 async def add_user(body: NewUserBody, caller: CallerDep, gateway: GatewayDep, address: AddressDep) -> NewUserView:
-    """Add a user."""
+    """Add a user. A third admin is not added: an admin changes a user's role, and another one approves it."""
     accounts = frozenset(body.accounts)
     _check_accounts(body.role, accounts)
+    if body.role is Role.ADMIN and await _has_two_admins(gateway):
+        raise Problem(ProblemKind.CONFLICT, "Two admins are there: add a viewer and change the role; that takes both.")
     given = body.password.get_secret_value() if body.password else None
     password = given or _new_password()
     wrong = weakness(password, body.login)
@@ -65,17 +68,28 @@ async def add_user(body: NewUserBody, caller: CallerDep, gateway: GatewayDep, ad
     return NewUserView(**_view(user).model_dump(), password=None if given else password)
 
 
-@router.patch("/users/{user_id}")
+@router.patch("/users/{user_id}", responses={202: {"model": ApprovalView}})
 async def change_user(
-    user_id: UUID, body: UserChangeBody, caller: CallerDep, gateway: GatewayDep, address: AddressDep
-) -> UserView:
-    """Change a user's role or accounts, or switch the user off or on. It takes effect at once: all sessions end."""
+    *,
+    user_id: UUID,
+    body: UserChangeBody,
+    caller: CallerDep,
+    gateway: GatewayDep,
+    address: AddressDep,
+    response: Response,
+) -> UserView | ApprovalView:
+    """Change a user's role or accounts, or switch the user off or on. It takes effect at once: all sessions end.
+
+    What gives rights waits for a second admin (202): another role, more accounts, a login that works again.
+    """
     user = await _existing(gateway, user_id)
     accounts = frozenset(body.accounts) if body.accounts is not None else None
     _check_accounts(body.role or user.role, user.accounts if accounts is None else accounts)
-    changed = await gateway.users.change_user(
-        user_id, role=body.role, accounts=accounts, is_active=body.is_active, by=caller.user.login, address=address
-    )
+    change = UserChange(body.role, accounts, body.is_active)
+    if change.needs_second_person(user.person):
+        response.status_code = 202
+        return await gateway.approvals.ask_user_change(user, change, caller.user, address)
+    changed = await gateway.users.change_user(user_id, change, by=caller.user.login, address=address)
     if changed is None:
         raise Problem(ProblemKind.CONFLICT, "This is the last active admin: make another one first.")
     return _view(changed)
@@ -118,6 +132,12 @@ def _check_accounts(role: Role, accounts: frozenset[str]) -> None:
             "A trader steers named accounts.",
             errors=[("body.accounts", "name at least one account; GET /api/v1/accounts lists them")],
         )
+
+
+async def _has_two_admins(gateway: Gateway) -> bool:
+    """Say whether a role can be given by two people: until then the only admin must be able to add the second."""
+    admins = [user for user in await gateway.users.users() if user.role is Role.ADMIN and user.is_active]
+    return len(admins) > 1
 
 
 async def _existing(gateway: Gateway, user_id: UUID) -> User:

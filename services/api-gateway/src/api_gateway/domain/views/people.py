@@ -7,7 +7,8 @@ from pydantic import Field
 
 from api_gateway.domain.commands import CommandStatus
 from api_gateway.domain.rights import Right, Role
-from api_gateway.domain.views.base import View
+from api_gateway.domain.second_person import ApprovalKind, ApprovalStatus
+from api_gateway.domain.views.base import Json, View
 from sigmax.schemas.control import CommandName
 from sigmax.schemas.types import Scope
 
@@ -95,5 +96,40 @@ class CommandView(View):
     reason: str
     requested_by: str
     requested_at: datetime
+    approved_by: str | None = None
+    """The second person, where one was needed and approved."""
+    approved_at: datetime | None = None
     status: CommandStatus
+    status_url: str
+    approval_url: str | None = None
+    """Where the second person approves; only where one is needed."""
+
+
+class ApprovalView(View):
+    """What waits for a second person, or no longer does."""
+
+    approval_id: UUID
+    kind: ApprovalKind
+    action: str
+    """The command, or `change_user`."""
+    subject: str
+    scope: Scope
+    values: dict[str, str]
+    """Exactly what will be done: nothing else can be approved."""
+    before: dict[str, Json]
+    """What held when it was asked for, by name."""
+    reason: str
+    fingerprint: str
+    """Send it back with the approval: it says which values you saw."""
+    needed_right: Right
+    """What it takes to ask for this, and so to approve it."""
+    account_id: str | None
+    requested_by: str
+    requested_at: datetime
+    expires_at: datetime
+    status: ApprovalStatus
+    approvers: int
+    """How many other people could approve it now; where there is none, an admin adds one (`POST /users`)."""
+    decided_by: str | None
+    decided_at: datetime | None
     status_url: str

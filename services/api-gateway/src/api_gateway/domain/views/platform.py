@@ -1,11 +1,11 @@
-"""Market data, alerts, risk, jobs, and the platform's own health."""
+"""Market data, alerts, jobs, and the platform's own health."""
 
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
 from api_gateway.domain.views.base import Json, View
-from sigmax.schemas.types import AlertLevel, Scope, Stage
+from sigmax.schemas.types import AlertLevel
 
 
 class QuoteView(View):
@@ -50,28 +50,6 @@ class AlertView(View):
     last_at: datetime
     acknowledged_at: datetime | None
     acknowledged_by: str | None
-
-
-class StageView(View):
-    """How much trading is allowed in one scope."""
-
-    scope: Scope
-    scope_id: str
-    stage: Stage
-    version: int
-    reason: str
-    changed_by: str
-    changed_at: datetime
-
-
-class LimitsView(View):
-    """The newest limits of one account."""
-
-    account_id: str
-    version: int
-    values: dict[str, Json]
-    changed_by: str
-    created_at: datetime
 
 
 class JobView(View):

@@ -1,0 +1,67 @@
+"""What the tables of those who carry commands out show of their effects."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api_gateway.adapters.risk_books import NEWEST_LIMITS
+from api_gateway.adapters.sql import Row, parsed, rows
+from api_gateway.domain.commands import Wish
+from api_gateway.domain.effects import Observed
+from sigmax.schemas.control import CommandName
+from sigmax.schemas.types import OrderStatus, Stage
+
+_STRATEGIES = frozenset({CommandName.ACTIVATE_STRATEGY, CommandName.STOP_STRATEGY, CommandName.SET_PARAMS})
+_STAGES = frozenset({CommandName.HALT, CommandName.RESUME, CommandName.SET_STAGE})
+_ORDERS = "SELECT client_order_id, status FROM order_worker.orders WHERE client_order_id = ANY(CAST(:ids AS text[]))"
+_TRANSFERS = (
+    "SELECT transaction_id FROM order_worker.ledger_entries"
+    " WHERE ledger_account = 'transfer' AND transaction_id = ANY(CAST(:ids AS uuid[]))"
+)
+
+
+class World:
+    """What the owners' tables show, read once for many commands."""
+
+    def __init__(self) -> None:
+        self._strategies: dict[str, Row] = {}
+        self._stages: dict[tuple[str, str], str] = {}
+        self._orders: dict[str, str] = {}
+        self._limits: dict[str, Row] = {}
+        self._transfers: set[UUID] = set()
+
+    @classmethod
+    async def look(cls, session: AsyncSession, watched: Sequence[tuple[UUID, Wish]]) -> "World":
+        """Read what these commands may have changed."""
+        world = cls()
+        names = {wish.command for _, wish in watched}
+        if names & _STRATEGIES:
+            found = await rows(session, "SELECT strategy_id, status, params FROM strategy_engine.strategies")
+            world._strategies = {row["strategy_id"]: row for row in found}
+        if names & _STAGES:
+            found = await rows(session, "SELECT scope, scope_id, stage FROM risk_gate.stages")
+            world._stages = {(row["scope"], row["scope_id"]): row["stage"] for row in found}
+        if CommandName.SET_LIMITS in names:
+            world._limits = {row["account_id"]: row for row in await rows(session, NEWEST_LIMITS)}
+        if orders := [wish.subject for _, wish in watched if wish.command is CommandName.CANCEL_ORDER]:
+            found = await rows(session, _ORDERS, {"ids": orders})
+            world._orders = {row["client_order_id"]: row["status"] for row in found}
+        if transfers := [command_id for command_id, wish in watched if wish.command is CommandName.BOOK_TRANSFER]:
+            world._transfers = {row["transaction_id"] for row in await rows(session, _TRANSFERS, {"ids": transfers})}
+        return world
+
+    def of(self, command_id: UUID, wish: Wish) -> Observed:
+        """Give what can be seen of one command's effect."""
+        strategy = self._strategies.get(wish.subject)
+        stage = self._stages.get((wish.scope.value, wish.subject))
+        order = self._orders.get(wish.subject)
+        limits = self._limits.get(wish.subject)
+        return Observed(
+            strategy_status=strategy["status"] if strategy else None,
+            strategy_params=parsed(strategy["params"]) if strategy else None,
+            stage=Stage(stage) if stage else None,
+            order_status=OrderStatus(order) if order else None,
+            limits=parsed(limits["values"]) if limits else None,
+            is_transfer_booked=command_id in self._transfers,
+        )

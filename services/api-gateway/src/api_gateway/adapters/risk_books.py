@@ -1,0 +1,84 @@
+"""Reads what risk-gate keeps, and what order-worker booked at two people's word."""
+
+from api_gateway.adapters.sql import Conditions, Listing, Row, page_of, parsed, rows, without
+from api_gateway.domain.paging import PageRequest
+from api_gateway.domain.views.base import Page
+from api_gateway.domain.views.risk import LimitsView, StageChangeView, StageView, TransferView
+from api_gateway.ports import Filters
+from sigmax.runtime.database import Database
+
+_STAGES = (
+    "SELECT scope, scope_id, stage, version, coalesce(reason, '') AS reason, changed_by, changed_at"
+    " FROM risk_gate.stages ORDER BY scope, scope_id"
+)
+_STAGE_CHANGES = Listing(
+    "scope, scope_id, version, from_stage, to_stage, reason, changed_by, changed_at",
+    "risk_gate.stage_changes",
+    "changed_at",
+    "scope || ':' || scope_id || ':' || lpad(version::text, 9, '0')",
+    "text",
+)
+NEWEST_LIMITS = (
+    'SELECT DISTINCT ON (account_id) account_id, version, "values", changed_by, created_at FROM risk_gate.limits'
+    " ORDER BY account_id, version DESC"
+)
+_LIMIT_VERSIONS = Listing(
+    'account_id, version, "values", changed_by, created_at',
+    "risk_gate.limits",
+    "created_at",
+    "account_id || ':' || lpad(version::text, 9, '0')",
+    "text",
+)
+_TRANSFERS = Listing(
+    "entry_id, transaction_id, account_id, asset, -amount AS amount, reason, created_at",
+    "order_worker.ledger_entries",
+    "created_at",
+    "entry_id",
+    "bigint",
+)
+
+
+class RiskBooks:
+    """Reads stages, limits, postures, protections, and what else the risk gate keeps."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def stages(self) -> list[StageView]:
+        """Give the stage of every scope that has one."""
+        async with self._database.reading() as session:
+            return [StageView(**row) for row in await rows(session, _STAGES)]
+
+    async def stage_changes(self, page: PageRequest) -> Page[StageChangeView]:
+        """Give the changes of all stages, newest first."""
+        async with self._database.reading() as session:
+            return await page_of(
+                session, _STAGE_CHANGES, Conditions(), page, lambda row: StageChangeView(**without(row))
+            )
+
+    async def limits(self) -> list[LimitsView]:
+        """Give the newest limits of each account."""
+        async with self._database.reading() as session:
+            return [_limits(row) for row in await rows(session, NEWEST_LIMITS)]
+
+    async def limit_versions(self, filters: Filters, page: PageRequest) -> Page[LimitsView]:
+        """Give every version of limits, newest first."""
+        conditions = Conditions()
+        conditions.equal(account_id=filters.account_id)
+        async with self._database.reading() as session:
+            return await page_of(session, _LIMIT_VERSIONS, conditions, page, _limits)
+
+    async def transfers(self, filters: Filters, page: PageRequest) -> Page[TransferView]:
+        """Give the transfers that were booked, newest first."""
+        conditions = Conditions()
+        conditions.add("ledger_account = 'transfer'")
+        conditions.equal(account_id=filters.account_id, asset=filters.asset)
+        conditions.between("created_at", filters.since, filters.until)
+        async with self._database.reading() as session:
+            return await page_of(
+                session, _TRANSFERS, conditions, page, lambda row: TransferView(**without(row, "entry_id"))
+            )
+
+
+def _limits(row: Row) -> LimitsView:
+    return LimitsView(**without(row, "values"), values=parsed(row["values"]))
