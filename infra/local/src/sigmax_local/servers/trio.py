@@ -193,6 +193,36 @@ class Servers:
                 raise ServersError(f"{child.name} {what}. Its last lines ({child.log}):\n{tail(child.log)}")
             await asyncio.sleep(_POLL_S)
 
+    def end(self, name: str) -> None:
+        """Stop PostgreSQL or RabbitMQ alone; its data and ports stay."""
+        (child,) = (child for child in self._children if child.name == name)
+        child.ask_to_stop()
+        child.wait_stopped(_STOP_PATIENCE_S)
+
+    def begin(self, name: str) -> None:
+        """Start again what `end` has stopped, without waiting for it. Call from the main thread."""
+        ports, logs, secrets = self.addresses.ports, self.folder / "logs", self.addresses.secrets
+        folder = self.folder / "postgres"
+        binaries = find_binaries(postgres.major_of(folder))
+        if name == "RabbitMQ":
+            broker_ports = (ports.rabbitmq, ports.rabbitmq_nodes, ports.epmd)
+            child = rabbitmq.start(self.folder / "rabbitmq", binaries, secrets, broker_ports, logs / "rabbitmq.log")
+        else:
+            identity = postgres.prepare(folder, binaries, secrets)
+            child = postgres.start(
+                folder, binaries, identity, ports.postgres, logs / "postgres.log", durable=self.durable
+            )
+        self._children = [child if each.name == name else each for each in self._children]
+
+    def until_begun(self, name: str) -> None:
+        """Wait until what `begin` has started is ready. Raises `ServersError`."""
+        (child,) = (child for child in self._children if child.name == name)
+        ports, superuser = self.addresses.ports, self.addresses.secrets.server("postgres_superuser")
+        if name == "RabbitMQ":
+            in_own_loop(lambda: self._until_ready(child, lambda: rabbitmq.is_ready(ports.rabbitmq)))
+        else:
+            in_own_loop(lambda: self._until_ready(child, lambda: postgres.is_ready(ports.postgres, superuser)))
+
     def failed(self) -> str | None:
         """Name a server that has ended by itself, with its last log lines; None while all run."""
         for child in self._children:

@@ -148,8 +148,13 @@ class FaultProxy:
         self._delay_s = dict.fromkeys(Way, 0.0)
         self._bytes_per_s = None
 
-    async def _accept(self, client_reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+    def _accept(self, client_reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         self.accepted += 1
+        task = asyncio.create_task(self._serve(client_reader, client))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, client_reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         try:
             server_reader, server = await asyncio.open_connection(LOOPBACK, self.target_port)
         except OSError:
@@ -157,20 +162,15 @@ class FaultProxy:
             return
         line = _Line(client, server)
         self._lines.add(line)
-        task = asyncio.current_task()
-        if task is not None:
-            self._tasks.add(task)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._requests(line, client_reader))
                 group.create_task(self._replies(line, server_reader))
-        except* (OSError, asyncio.IncompleteReadError):
+        except* OSError:
             pass
         finally:
             line.cut()
             self._lines.discard(line)
-            if task is not None:
-                self._tasks.discard(task)
 
     async def _requests(self, line: _Line, reader: asyncio.StreamReader) -> None:
         while chunk := await reader.read(_CHUNK):

@@ -1,0 +1,223 @@
+"""One cell being played: an instrument of its own, its orders, and the ways to wait for what becomes of them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from random import Random
+from typing import Any
+
+from sigmax.schemas.orders import OrderApproved
+from sigmax.schemas.types import Scope, Side, Stage
+from sigmax_local.chaos.matrix.gate import Gate
+from sigmax_local.chaos.matrix.points import Blow, Control, Flag, Point, Strike
+from sigmax_local.chaos.matrix.stack import ChaosStack, Worker
+from sigmax_local.testkit.fault_proxy import FaultProxy, Loss, Trap
+
+STRIKE_S = 30.0
+SETTLE_S = 110.0
+_READY_MIN = 2
+"""Workers that must be up before the next one is struck."""
+
+
+class Kind(StrEnum):
+    """What kind of order a cell is about."""
+
+    ENTRY = "entry"
+    EXIT = "exit"
+    RESTING = "resting order"
+    PARTIAL = "partial fill"
+
+
+_TERMS: dict[Kind, dict[str, Any]] = {
+    Kind.ENTRY: {},
+    Kind.EXIT: {"side": Side.SELL, "reduce_only": True},
+    Kind.RESTING: {"limit_price": "90"},
+    # The best level holds 50: the rest of it rests.
+    Kind.PARTIAL: {"limit_price": "100.01", "quantity": "60"},
+}
+_FILLS = {Kind.ENTRY: "filled", Kind.EXIT: "filled", Kind.RESTING: "new", Kind.PARTIAL: "partially_filled"}
+
+
+class UnmetError(AssertionError):
+    """What order-safety.md requires of a fault did not come about."""
+
+
+def require(is_so: bool, text: str) -> None:
+    """Raise `UnmetError` unless it is so."""
+    if not is_so:
+        raise UnmetError(text)
+
+
+@dataclass
+class Scene:
+    """What a cell works with."""
+
+    number: int
+    seed: int
+    stack: ChaosStack
+    gate: Gate
+    lane: asyncio.Lock
+    """Whoever strikes a process holds it: one blow at a time, so that each hits what it is meant for."""
+    absence_s: float
+    approvals: list[OrderApproved] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.random = Random(self.seed)  # noqa: S311 - it chooses what to break, no secret
+
+    @property
+    def control(self) -> Control:
+        """Give the folder of points and flags."""
+        return self.stack.control
+
+    @property
+    def base(self) -> str:
+        """Give the asset that this cell alone trades."""
+        return f"C{self.number:03d}"
+
+    @property
+    def symbol(self) -> str:
+        """Give the unified symbol."""
+        return f"{self.base}/USDT"
+
+    @property
+    def instrument_id(self) -> str:
+        """Give the instrument that this cell alone trades."""
+        return f"{self.symbol}@chaos"
+
+    async def prepare(self, kind: Kind = Kind.ENTRY) -> None:
+        """For an exit, hold something to sell."""
+        if kind is Kind.EXIT:
+            held = self.approve(Kind.ENTRY, quantity="5")
+            await self.gate.say(held)
+            await self.reach(held, "filled")
+
+    def approve(self, kind: Kind, **changes: Any) -> OrderApproved:
+        """Sign one more approval of this cell."""
+        name = f"{self.number}:{len(self.approvals)}"
+        approved = self.gate.approve(name, self.instrument_id, **{**_TERMS[kind], **changes})
+        self.approvals.append(approved)
+        return approved
+
+    # waiting
+    async def until(self, look: Callable[[], Awaitable[Any]], what: str, timeout_s: float = SETTLE_S) -> Any:
+        """Look until there is something; give it. Raises `AssertionError`."""
+        return await self.gate.until(look, timeout_s, what)
+
+    async def reach(self, approved: OrderApproved, *statuses: str, timeout_s: float = SETTLE_S) -> Any:
+        """Wait until an order has one of these statuses; give its row."""
+
+        async def look() -> Any:
+            row = await self.gate.order(approved)
+            return row if row is not None and row["status"] in statuses else None
+
+        try:
+            return await self.until(look, f"{approved.client_order_id} {'/'.join(statuses)}", timeout_s)
+        except AssertionError as error:
+            row = await self.gate.order(approved)
+            seen = "it has no row" if row is None else f"{row['submission']}, {row['status']}: {row['reason']}"
+            raise UnmetError(f"{error}; {seen}") from None
+
+    async def one_order(self, approved: OrderApproved, kind: Kind, *statuses: str) -> str:
+        """Wait for one order at the venue, known to us; say so."""
+        row = await self.reach(approved, *(statuses or (_FILLS[kind], "filled")))
+        there = await self.gate.venue_orders(approved)
+        require(len(there) == 1, f"the venue has {len(there)} orders, 1 was required")
+        require(row["submission"] == "acked", f"the order is {row['submission']}, acked was required")
+        return f"1 order, {row['submission']}"
+
+    async def no_order(self, approved: OrderApproved, submission: str = "absent") -> str:
+        """Wait for the order to be unplaced, with none at the venue; say so."""
+        row = await self.reach(approved, "unplaced")
+        there = await self.gate.venue_orders(approved)
+        require(not there, f"the venue has {len(there)} orders, none was required")
+        require(row["submission"] == submission, f"the order is {row['submission']}, {submission} was required")
+        heard = [event for event in self.gate.events if event.client_order_id == approved.client_order_id]
+        require(any(event.status == "unplaced" for event in heard), "nobody was told that it is unplaced")
+        return "0 orders, unplaced"
+
+    # striking
+    @asynccontextmanager
+    async def striking(self) -> AsyncIterator[None]:
+        """Hold the lane, with enough workers up."""
+        async with self.lane:
+            await self.stack.until_ready(_READY_MIN)
+            yield
+
+    async def struck(self, strike: Strike) -> Worker:
+        """Wait until a worker has taken the blow; give it."""
+
+        async def look() -> bool:
+            return strike.has_struck
+
+        try:
+            await self.until(look, f"{strike.path.stem} was not passed", STRIKE_S)
+        except AssertionError:
+            strike.disarm()
+            raise
+        return self.stack.worker(strike.replica)
+
+    async def strike(self, approved: OrderApproved, point: Point, blow: Blow = Blow.KILL, passing: int = 1) -> Worker:
+        """Arm a point of an order, publish its approval, and wait for the blow; give the worker that took it."""
+        armed = self.control.arm(point, approved.client_order_id, blow, passing)
+        await self.gate.say(approved)
+        return await self.struck(armed)
+
+    async def trapped(
+        self, lines: Callable[[Worker], FaultProxy], *markers: bytes, loss: Loss, then: Callable[[], Awaitable[Any]]
+    ) -> Worker:
+        """Set the same trap on one way of every worker, do something, and give the worker whose trap sprang."""
+        traps: list[tuple[Worker, Trap]] = [
+            (worker, lines(worker).trap(*markers, loss=loss)) for worker in self.stack.workers
+        ]
+        try:
+            await then()
+
+            async def look() -> Worker | None:
+                return next((worker for worker, trap in traps if trap.sprung.is_set()), None)
+
+            found: Worker = await self.until(look, f"no request with {markers!r} came by", STRIKE_S)
+            return found
+        finally:
+            for worker, trap in traps:
+                lines(worker).disarm(trap)
+
+    # flags and stages
+    @asynccontextmanager
+    async def flag(self, flag: Flag) -> AsyncIterator[None]:
+        """Raise a flag of this cell's symbol for the length of the block."""
+        self.control.raise_flag(flag, self.symbol)
+        try:
+            yield
+        finally:
+            self.control.lower_flag(flag, self.symbol)
+
+    @asynccontextmanager
+    async def halted(self, scope: Scope, scope_id: str) -> AsyncIterator[None]:
+        """Halt a scope; from the moment a worker knows it nothing may be sent."""
+        told = await self.gate.stage(scope, scope_id, Stage.HALTED)
+        known = "SELECT count(*) > 0 FROM order_worker.stages WHERE scope = $1 AND scope_id = $2 AND version = $3"
+
+        async def look() -> Any:
+            return await self.gate.value(known, scope, scope_id, told.version)
+
+        await self.until(look, "the halt is known", STRIKE_S)
+        since = datetime.now(UTC)
+        self.gate.halts.append((scope, scope_id, since, None))
+        try:
+            yield
+        finally:
+            self.gate.halts[self.gate.halts.index((scope, scope_id, since, None))] = (
+                scope,
+                scope_id,
+                since,
+                datetime.now(UTC),
+            )
+            await self.gate.stage(scope, scope_id, Stage.NORMAL)
+
+
+def name_of(approved: OrderApproved) -> bytes:
+    """Give what names an order in any request about it."""
+    return approved.client_order_id.encode()

@@ -1,0 +1,251 @@
+"""F16 to F20 and F22: the venue, or the way to it, answers late, wrongly, twice, or not at all."""
+
+import asyncio
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+from sigmax_local.chaos.matrix.points import Blow, Flag, Point
+from sigmax_local.chaos.matrix.scenarios import Scenario, Turn
+from sigmax_local.chaos.matrix.scene import STRIKE_S, Kind, Scene, name_of, require
+from sigmax_local.testkit.fault_proxy import Loss
+
+_SUBMIT = {"method": "POST", "path": "/api/v3/order", "times": 1}
+_UNHEARD_S = 2.0
+"""Longer than the worker waits for an answer."""
+
+
+async def accepted_without_an_answer(scene: Scene, kind: Kind, *, is_deaf: bool, answer_s: float = _UNHEARD_S) -> str:
+    """Let the venue accept and say nothing, or say 504: the order counts as open until it is found."""
+    await scene.prepare(kind)
+    approved = scene.approve(kind)
+    async with scene.striking():
+        if is_deaf:
+            scene.control.raise_flag(Flag.DEAF, scene.symbol)
+        await scene.gate.fault(kind="lose_answer", delay_s=answer_s, **_SUBMIT)
+        await scene.gate.say(approved)
+        if is_deaf:
+            row = await scene.until(lambda: _submission(scene, approved, "unknown"), "it is unknown", STRIKE_S)
+            require(row["status"] == "pending_new", f"an unknown order is {row['status']}, it must count as open")
+        else:
+            await scene.until(lambda: scene.gate.venue_orders(approved), "it is at the venue", STRIKE_S)
+    outcome = await scene.one_order(approved, kind)
+    scene.control.lower_flag(Flag.DEAF, scene.symbol)
+    return outcome
+
+
+async def _submission(scene: Scene, approved: Any, submission: str) -> Any:
+    row = await scene.gate.order(approved)
+    return row if row is not None and row["submission"] == submission else None
+
+
+async def refused_without_proof(scene: Scene, kind: Kind, fault: dict[str, Any]) -> str:
+    """Let the venue answer with a failure that proves nothing: absence is proven, nothing is sent again."""
+    await scene.prepare(kind)
+    approved = scene.approve(kind)
+    async with scene.striking():
+        await scene.gate.fault(**fault, **_SUBMIT)
+        await scene.gate.say(approved)
+        await scene.until(lambda: _submission(scene, approved, "unknown"), "it is unknown", STRIKE_S)
+    return await scene.no_order(approved)
+
+
+async def lost_on_the_way(scene: Scene, kind: Kind) -> str:
+    """Lose the request between us and the venue."""
+    await scene.prepare(kind)
+    approved = scene.approve(kind)
+    async with scene.striking():
+        await scene.trapped(
+            lambda each: each.venue, name_of(approved), loss=Loss.REQUEST, then=lambda: scene.gate.say(approved)
+        )
+    return await scene.no_order(approved)
+
+
+async def missing_for_a_while(scene: Scene, share: float) -> str:
+    """Hide an accepted order for less than the window: it must not count as absent, and is found."""
+    await scene.prepare()
+    approved = scene.approve(Kind.RESTING)
+    async with scene.flag(Flag.HIDE):
+        async with scene.striking():
+            await scene.gate.fault(kind="lose_answer", delay_s=_UNHEARD_S, **_SUBMIT)
+            await scene.gate.say(approved)
+            await scene.until(lambda: _submission(scene, approved, "unknown"), "it is unknown", STRIKE_S)
+        await asyncio.sleep(scene.absence_s * share)
+        row = await scene.gate.order(approved)
+        require(row["submission"] == "unknown", f"after a part of the window it is {row['submission']}")
+    return await scene.one_order(approved, Kind.RESTING)
+
+
+async def seen_late(scene: Scene) -> str:
+    """Hide an accepted order until it counts as absent, then show it: the account is blocked until a person acts."""
+    await scene.prepare()
+    approved = scene.approve(Kind.RESTING)
+    async with scene.flag(Flag.HIDE):
+        async with scene.striking():
+            await scene.gate.fault(kind="lose_answer", delay_s=_UNHEARD_S, **_SUBMIT)
+            await scene.gate.say(approved)
+            await scene.until(lambda: _submission(scene, approved, "unknown"), "it is unknown", STRIKE_S)
+        await scene.reach(approved, "unplaced")
+    outcome = await scene.one_order(approved, Kind.RESTING)
+    blocked = "SELECT blocked_reason IS NOT NULL FROM order_worker.accounts"
+    require(await scene.gate.value(blocked), "the account is not blocked")
+    codes = {alert.code for alert in scene.gate.alerts}
+    require("order_seen_late" in codes, f"nobody was told: {sorted(codes)}")
+    await scene.gate.release()
+    await scene.until(lambda: scene.gate.value(f"SELECT NOT ({blocked})"), "a person's step up releases it", STRIKE_S)
+    return f"{outcome}, account blocked"
+
+
+async def fills_in_any_order(scene: Scene) -> str:
+    """Tell fills twice and in reverse, while an order fills in parts."""
+    await scene.prepare()
+    approved = scene.approve(Kind.PARTIAL)
+    async with scene.flag(Flag.SHUFFLE):
+        async with scene.striking():
+            await scene.gate.say(approved)
+            await scene.reach(approved, "partially_filled")
+        for price in ("100", "99.99", "99.5"):
+            await scene.gate.trade(scene.instrument_id, Decimal(price), "4")
+        return await scene.one_order(approved, Kind.PARTIAL, "filled")
+
+
+async def fills_before_the_answer(scene: Scene) -> str:
+    """Hold the answer to a submit back until the user stream has told of its fills."""
+    await scene.prepare()
+    approved = scene.approve(Kind.PARTIAL)
+    async with scene.striking():
+        armed = scene.control.arm(Point.ANSWERED, approved.client_order_id, Blow.HOLD)
+        await scene.gate.say(approved)
+        await scene.struck(armed)
+        try:
+            await scene.reach(approved, "partially_filled", timeout_s=STRIKE_S)
+        finally:
+            armed.let_go()
+    await scene.gate.trade(scene.instrument_id, Decimal("99.9"), "50")
+    return await scene.one_order(approved, Kind.PARTIAL, "filled")
+
+
+async def fills_after_the_cancel(scene: Scene) -> str:
+    """Let an order fill in part just before it is canceled, and hear of the fill only afterwards."""
+    await scene.prepare()
+    approved = scene.approve(Kind.RESTING, quantity="5")
+    async with scene.flag(Flag.DEAF):
+        async with scene.striking():
+            await scene.gate.say(approved)
+            await scene.reach(approved, "new")
+            armed = scene.control.arm(Point.CANCELING, approved.client_order_id, Blow.HOLD)
+            await scene.gate.cancel(approved)
+            await scene.struck(armed)
+            await scene.gate.trade(scene.instrument_id, Decimal(90), "2")
+            await scene.gate.trade(scene.instrument_id, Decimal("89.5"), "2")
+            armed.let_go()
+        outcome = await scene.one_order(approved, Kind.RESTING, "canceled")
+    return f"{outcome}, canceled after a part was filled"
+
+
+async def one_cut_off(scene: Scene) -> str:
+    """Cut one worker off from the venue while approvals come: the others send them, each once."""
+    await scene.prepare()
+    approvals = [scene.approve(Kind.ENTRY) for _ in range(6)]
+    worker = scene.random.choice(scene.stack.workers)
+    async with scene.striking():
+        await worker.venue.away()
+        try:
+            for approved in approvals:
+                await scene.gate.say(approved)
+            for approved in approvals:
+                outcome = await scene.one_order(approved, Kind.ENTRY)
+        finally:
+            await worker.venue.accept()
+    return outcome
+
+
+async def all_cut_off(scene: Scene) -> str:
+    """Cut everybody off from the venue: the circuit opens, people are told, a cancel keeps trying."""
+    await scene.prepare()
+    resting = scene.approve(Kind.RESTING)
+    await scene.gate.say(resting)
+    await scene.reach(resting, "new")
+    approvals = [scene.approve(Kind.ENTRY) for _ in range(8)]
+    for worker in scene.stack.workers:
+        await worker.venue.away()
+    try:
+        await scene.gate.cancel(resting)
+        for approved in approvals:
+            await scene.gate.say(approved)
+
+        async def look() -> bool:
+            return any(alert.code == "venue_failing" for alert in scene.gate.alerts)
+
+        await scene.until(look, "the circuit opens, and people are told", STRIKE_S * 2)
+        require((await scene.gate.order(resting))["status"] != "canceled", "a cancel that nobody heard counts")
+    finally:
+        for worker in scene.stack.workers:
+            await worker.venue.accept()
+    await scene.one_order(resting, Kind.RESTING, "canceled")
+    placed = 0
+    for approved in approvals:
+        row = await scene.reach(approved, "filled", "unplaced")
+        there = len(await scene.gate.venue_orders(approved))
+        require(there == (row["status"] == "filled"), f"{row['status']} here, {there} orders at the venue")
+        placed += there
+    return "each 1 order or unplaced, the cancel was repeated"
+
+
+_SERVER_ERROR = {"kind": "refuse", "status": 503}
+_GARBAGE = {"kind": "refuse", "status": 502}
+_LATE = {"kind": "delay", "delay_s": 2.5}
+
+VENUE = [
+    *(
+        Scenario(
+            "F16",
+            f"venue accepts and says nothing, {kind}{', the stream is deaf' if is_deaf else ''}",
+            partial(accepted_without_an_answer, kind=kind, is_deaf=is_deaf),
+            is_short=is_short,
+        )
+        for kind, is_deaf, is_short in (
+            (Kind.ENTRY, False, False),
+            (Kind.ENTRY, True, True),
+            (Kind.EXIT, True, False),
+            (Kind.PARTIAL, True, False),
+            (Kind.RESTING, True, False),
+        )
+    ),
+    Scenario("F17", "request lost on its way, entry", partial(lost_on_the_way, kind=Kind.ENTRY), Turn.FIRST, True),
+    Scenario("F17", "request lost on its way, exit", partial(lost_on_the_way, kind=Kind.EXIT), Turn.FIRST),
+    Scenario(
+        "F17",
+        "venue takes the request after its receive window, entry",
+        partial(refused_without_proof, kind=Kind.ENTRY, fault=_LATE),
+        Turn.FIRST,
+    ),
+    Scenario(
+        "F18",
+        "venue answers 503 and has nothing, entry",
+        partial(refused_without_proof, kind=Kind.ENTRY, fault=_SERVER_ERROR),
+        Turn.FIRST,
+        is_short=True,
+    ),
+    Scenario(
+        "F18",
+        "venue answers 502 with garbage and has nothing, exit",
+        partial(refused_without_proof, kind=Kind.EXIT, fault=_GARBAGE),
+        Turn.FIRST,
+    ),
+    Scenario(
+        "F18",
+        "venue answers 504 and has the order, entry",
+        partial(accepted_without_an_answer, kind=Kind.ENTRY, is_deaf=True, answer_s=0),
+    ),
+    Scenario(
+        "F19", "order hidden for a third of the window", partial(missing_for_a_while, share=0.3), Turn.FIRST, True
+    ),
+    Scenario("F19", "order hidden for two thirds of the window", partial(missing_for_a_while, share=0.65), Turn.FIRST),
+    Scenario("F19", "order hidden until it counts as absent, then shown", seen_late, Turn.ALONE),
+    Scenario("F20", "fills told twice and in reverse", fills_in_any_order, is_short=True),
+    Scenario("F20", "fills told before the answer", fills_before_the_answer, is_short=True),
+    Scenario("F20", "fills told after the cancel", fills_after_the_cancel),
+    Scenario("F22", "one worker without the venue while approvals come", one_cut_off),
+    Scenario("F22", "every worker without the venue", all_cut_off, Turn.ALONE),
+]
