@@ -27,7 +27,7 @@ from api_gateway.domain.sessions import AccessClaims, RefreshOutcome
 from api_gateway.domain.views.base import Page
 from api_gateway.domain.views.judgement import StrategyView
 from api_gateway.domain.views.people import ApprovalView, AuditCheckView, CommandView
-from api_gateway.domain.views.risk import LimitsView, StageView
+from api_gateway.domain.views.risk import LatchView, LimitsView, StageView
 from api_gateway.domain.views.trading import OrderView
 from api_gateway.handlers.context import Gateway
 from api_gateway.handlers.http import create_http
@@ -335,6 +335,40 @@ class FakeRisk:
 
 
 @dataclass
+class FakeGuards:
+    """One latch that is on, and nothing else."""
+
+    latch_now: LatchView = field(
+        default_factory=lambda: LatchView(
+            latch_id=7,
+            account_id="paper",
+            scope="strategy",
+            scope_id="ema",
+            code="order_count_exceeded",
+            reason="too many",
+            latched_at=NOW,
+            expires_at=None,
+            released_at=None,
+            released_by=None,
+        )
+    )
+
+    async def latches(self, page: Any, *, is_on: bool | None) -> Page[LatchView]:
+        return Page(items=[self.latch_now])
+
+    async def latch(self, latch_id: int) -> LatchView | None:
+        return self.latch_now if latch_id == self.latch_now.latch_id else None
+
+    async def venues(self) -> list[Any]:
+        return []
+
+    async def _page(self, *_: Any) -> Page[Any]:
+        return Page(items=[])
+
+    protections = flattenings = equity_marks = _page
+
+
+@dataclass
 class FakeBooks:
     """All reads: one order, one strategy, and nothing else."""
 
@@ -476,6 +510,7 @@ def gateway(clock: FixedClock, books: FakeBooks) -> Gateway:
         "why": books,
         "platform": books,
         "risk": FakeRisk(),
+        "guards": FakeGuards(),
         "system": FakeSystem(),
         "market": FakeMarket(),
         "tickets": FakeTickets(),

@@ -10,6 +10,7 @@ from api_gateway.adapters.approvals import PostgresApprovals
 from api_gateway.adapters.audit import PostgresAudit
 from api_gateway.adapters.commands import PostgresCommands
 from api_gateway.adapters.feed import Feed
+from api_gateway.adapters.guard_books import GuardBooks
 from api_gateway.adapters.judgement_books import JudgementBooks
 from api_gateway.adapters.market import RedisMarket
 from api_gateway.adapters.metrics import PrometheusCounters
@@ -64,6 +65,7 @@ async def wire(service: Service) -> AsyncIterator[None]:
         why=WhyBooks(database),
         platform=PlatformBooks(database, clock),
         risk=RiskBooks(database),
+        guards=GuardBooks(database),
         system=SystemBooks(database),
         market=RedisMarket(service.redis),
         tickets=RedisTickets(service.redis),

@@ -18,7 +18,17 @@ from api_gateway.domain.views.base import Page
 from api_gateway.domain.views.judgement import DecisionView, SignalView, StrategyView, VerdictView, WhyView
 from api_gateway.domain.views.people import ApprovalView, AuditCheckView, AuditView, CommandView
 from api_gateway.domain.views.platform import AlertView, BarView, JobView
-from api_gateway.domain.views.risk import LimitsView, StageChangeView, StageView, TransferView
+from api_gateway.domain.views.risk import (
+    EquityMarkView,
+    FlatteningView,
+    LatchView,
+    LimitsView,
+    ProtectionView,
+    StageChangeView,
+    StageView,
+    TransferView,
+    VenueHealthView,
+)
 from api_gateway.domain.views.trading import (
     AccountView,
     FillView,
@@ -326,6 +336,34 @@ class RiskBooksPort(Protocol):
 
     async def transfers(self, filters: Filters, page: PageRequest) -> Page[TransferView]:
         """Give the transfers that were booked, newest first."""
+        ...
+
+
+class GuardBooksPort(Protocol):
+    """Reads what guards positions."""
+
+    async def protections(self, filters: Filters, page: PageRequest) -> Page[ProtectionView]:
+        """Give protections, newest first, with the stops that rest at the venue."""
+        ...
+
+    async def flattenings(self, page: PageRequest) -> Page[FlatteningView]:
+        """Give flattenings, newest first."""
+        ...
+
+    async def latches(self, page: PageRequest, *, is_on: bool | None) -> Page[LatchView]:
+        """Give latches, newest first; those that are on, those that are not, or all."""
+        ...
+
+    async def latch(self, latch_id: int) -> LatchView | None:
+        """Give one latch."""
+        ...
+
+    async def venues(self) -> list[VenueHealthView]:
+        """Give what order-worker told last of each account's venue."""
+        ...
+
+    async def equity_marks(self, filters: Filters, page: PageRequest) -> Page[EquityMarkView]:
+        """Give equity by the minute, newest first."""
         ...
 
 

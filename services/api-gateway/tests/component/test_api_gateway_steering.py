@@ -1,5 +1,6 @@
 """What people ask of the risk gate, and what of it waits for a second person."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from api_gateway.domain.second_person import ApprovalStatus
 from api_gateway.handlers.context import Gateway
 from sigmax.schemas.types import Scope, Stage
 
+NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 KEY = {"Idempotency-Key": "key-00001"}
 SEEN = {"fingerprint": "f" * 64}
 
@@ -140,6 +142,19 @@ async def test_a_limit_that_is_not_known_is_refused_by_name(client_as: Any) -> N
     assert [error["where"] for error in answer.json()["errors"]] == ["body.values.order_notional"]
     nobody = await client_as("admin").put("/api/v1/risk/limits", json=body | {"account_id": "none"}, headers=KEY)
     assert nobody.status_code == 404
+
+
+async def test_a_latch_is_named_by_what_it_locks_and_why(client_as: Any, gateway: Gateway) -> None:
+    body = {"latch_id": 7, "reason": "looked at"}
+    answer = await client_as("admin").post("/api/v1/risk/release", json=body, headers=KEY)
+    assert (answer.json()["scope"], answer.json()["subject"]) == ("strategy", "ema")
+    assert answer.json()["values"] == {"latch_id": "7", "account_id": "paper", "code": "order_count_exceeded"}
+    other = {"Idempotency-Key": "key-00002"}
+    nothing = await client_as("admin").post("/api/v1/risk/release", json=body | {"latch_id": 8}, headers=other)
+    assert nothing.status_code == 404
+    off = gateway.guards.latch_now.model_copy(update={"released_at": NOW})  # type: ignore[attr-defined]
+    gateway.guards.latch_now = off  # type: ignore[attr-defined]
+    assert (await client_as("admin").post("/api/v1/risk/release", json=body, headers=other)).status_code == 409
 
 
 async def test_a_second_person_approves_what_was_seen(client_as: Any, gateway: Gateway) -> None:

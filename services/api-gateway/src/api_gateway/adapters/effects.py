@@ -19,6 +19,13 @@ _TRANSFERS = (
     "SELECT transaction_id FROM order_worker.ledger_entries"
     " WHERE ledger_account = 'transfer' AND transaction_id = ANY(CAST(:ids AS uuid[]))"
 )
+_FLATTENINGS = (
+    "SELECT flattening_id, ended_at IS NOT NULL AS is_over FROM risk_gate.flattenings"
+    " WHERE flattening_id = ANY(CAST(:ids AS uuid[]))"
+)
+_LATCHES = (
+    "SELECT latch_id, released_at IS NULL AS is_on FROM risk_gate.latches WHERE latch_id = ANY(CAST(:ids AS bigint[]))"
+)
 
 
 class World:
@@ -30,6 +37,8 @@ class World:
         self._orders: dict[str, str] = {}
         self._limits: dict[str, Row] = {}
         self._transfers: set[UUID] = set()
+        self._flattenings: dict[UUID, bool] = {}
+        self._latches: dict[str, bool] = {}
 
     @classmethod
     async def look(cls, session: AsyncSession, watched: Sequence[tuple[UUID, Wish]]) -> "World":
@@ -49,6 +58,12 @@ class World:
             world._orders = {row["client_order_id"]: row["status"] for row in found}
         if transfers := [command_id for command_id, wish in watched if wish.command is CommandName.BOOK_TRANSFER]:
             world._transfers = {row["transaction_id"] for row in await rows(session, _TRANSFERS, {"ids": transfers})}
+        if flattenings := [command_id for command_id, wish in watched if wish.command is CommandName.FLATTEN]:
+            found = await rows(session, _FLATTENINGS, {"ids": flattenings})
+            world._flattenings = {row["flattening_id"]: row["is_over"] for row in found}
+        if latches := [int(wish.values["latch_id"]) for _, wish in watched if wish.command is CommandName.RELEASE]:
+            found = await rows(session, _LATCHES, {"ids": latches})
+            world._latches = {str(row["latch_id"]): row["is_on"] for row in found}
         return world
 
     def of(self, command_id: UUID, wish: Wish) -> Observed:
@@ -63,5 +78,7 @@ class World:
             stage=Stage(stage) if stage else None,
             order_status=OrderStatus(order) if order else None,
             limits=parsed(limits["values"]) if limits else None,
+            is_flattening_over=self._flattenings.get(command_id),
+            is_latch_on=self._latches.get(wish.values.get("latch_id", "")),
             is_transfer_booked=command_id in self._transfers,
         )

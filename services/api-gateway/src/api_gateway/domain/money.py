@@ -46,3 +46,8 @@ def worth(currency: str, cash: Decimal, holdings: Iterable[Holding], last: Mappi
         value += holding.quantity * price
         pnl += (price - holding.average_price) * holding.quantity
     return Worth(None if unpriced else cash + value, value, pnl, tuple(unpriced))
+
+
+def trailing_price(best_price: Decimal, trailing_pct: Decimal | None) -> Decimal | None:
+    """Give where a trailing stop stands; None where there is none."""
+    return None if trailing_pct is None else best_price * (1 - trailing_pct / 100)

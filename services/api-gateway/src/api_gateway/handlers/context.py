@@ -16,6 +16,7 @@ from api_gateway.ports import (
     CommandsPort,
     CountersPort,
     FeedPort,
+    GuardBooksPort,
     JudgementBooksPort,
     Limits,
     MarketPort,
@@ -55,6 +56,7 @@ class Gateway:
     why: WhyPort
     platform: PlatformBooksPort
     risk: RiskBooksPort
+    guards: GuardBooksPort
     system: SystemBooksPort
     market: MarketPort
     tickets: TicketsPort

@@ -1,11 +1,23 @@
 """How much is traded, how boldly, within which limits, and what guards what is held."""
 
+from dataclasses import replace
+
 from fastapi import APIRouter
 
 from api_gateway.domain.views.base import Page
-from api_gateway.domain.views.risk import LimitsView, StageChangeView, StageView, TransferView
+from api_gateway.domain.views.risk import (
+    EquityMarkView,
+    FlatteningView,
+    LatchView,
+    LimitsView,
+    ProtectionView,
+    StageChangeView,
+    StageView,
+    TransferView,
+    VenueHealthView,
+)
 from api_gateway.handlers.context import CallerDep, GatewayDep
-from api_gateway.handlers.parameters import LedgerFilters, PageDep, Word
+from api_gateway.handlers.parameters import CommonFilters, LedgerFilters, PageDep, Since, Until, Word
 from api_gateway.ports import Filters
 
 router = APIRouter(tags=["risk"])
@@ -43,3 +55,45 @@ async def list_transfers(
 ) -> Page[TransferView]:
     """List deposits and withdrawals that two people had booked, newest first."""
     return await gateway.risk.transfers(filters, page)
+
+
+@router.get("/risk/protections")
+async def list_protections(
+    _caller: CallerDep, gateway: GatewayDep, filters: CommonFilters, page: PageDep, is_open: bool | None = None
+) -> Page[ProtectionView]:
+    """List what guards positions: stop, target, trailing and time stop, and what rests at the venue; newest first."""
+    return await gateway.guards.protections(replace(filters, is_open=is_open), page)
+
+
+@router.get("/risk/flattenings")
+async def list_flattenings(_caller: CallerDep, gateway: GatewayDep, page: PageDep) -> Page[FlatteningView]:
+    """List the orders to hold nothing, with what is left and why, newest first."""
+    return await gateway.guards.flattenings(page)
+
+
+@router.get("/risk/latches")
+async def list_latches(
+    _caller: CallerDep, gateway: GatewayDep, page: PageDep, is_on: bool | None = None
+) -> Page[LatchView]:
+    """List what a control locked, newest first."""
+    return await gateway.guards.latches(page, is_on=is_on)
+
+
+@router.get("/risk/venues")
+async def list_venue_health(_caller: CallerDep, gateway: GatewayDep) -> list[VenueHealthView]:
+    """List whether each account's venue answers, as order-worker told last."""
+    return await gateway.guards.venues()
+
+
+@router.get("/risk/equity")
+async def list_equity_marks(
+    *,
+    _caller: CallerDep,
+    gateway: GatewayDep,
+    page: PageDep,
+    account_id: Word = None,
+    since: Since = None,
+    until: Until = None,
+) -> Page[EquityMarkView]:
+    """List equity by the minute, as the loss controls see it, newest first."""
+    return await gateway.guards.equity_marks(Filters(account_id=account_id, since=since, until=until), page)

@@ -48,6 +48,13 @@ class LimitsBody(BaseModel):
     reason: GivenReason
 
 
+class ReleaseBody(BaseModel):
+    """The latch to take off."""
+
+    latch_id: int = Field(ge=1, le=2**63 - 1)
+    reason: GivenReason
+
+
 class TransferBody(BaseModel):
     """Money that came to an account or, below zero, went from it beside the platform."""
 
@@ -126,6 +133,19 @@ async def set_limits(body: LimitsBody, desk: DeskDep) -> CommandView:
     before = {"version": known.version} | {name: known.values.get(name) for name in values}
     wish = Wish(CommandName.SET_LIMITS, body.account_id, Scope.ACCOUNT, values, body.reason)
     return await desk.submit(wish, before=before)
+
+
+@router.post("/risk/release", status_code=202)
+async def release_latch(body: ReleaseBody, desk: DeskDep) -> CommandView:
+    """Take a latch off, with a second person: what a control locked, or a fill that nobody could explain."""
+    latch = await desk.gateway.guards.latch(body.latch_id)
+    if latch is None:
+        raise not_found("latch")
+    if latch.released_at is not None:
+        raise Problem(ProblemKind.CONFLICT, "The latch is off already.")
+    values = {"latch_id": str(latch.latch_id), "account_id": latch.account_id, "code": latch.code.value}
+    wish = Wish(CommandName.RELEASE, latch.scope_id, latch.scope, values, body.reason)
+    return await desk.submit(wish, before={"reason": latch.reason})
 
 
 @router.post("/ledger/transfers", status_code=202)
