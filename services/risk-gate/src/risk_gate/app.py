@@ -4,15 +4,25 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
+from risk_gate.adapters.exit_metrics import PrometheusExitMeter
+from risk_gate.adapters.feed import RedisFeed
 from risk_gate.adapters.metrics import PrometheusMeter
 from risk_gate.adapters.postgres import ledgers
 from risk_gate.adapters.redis import RedisMarket
 from risk_gate.adapters.start import not_ready, open_account
+from risk_gate.adapters.ticks import RedisTicks
+from risk_gate.domain.ladder import LadderRule
 from risk_gate.handlers.booking import on_fill, on_order_event, on_position_changed, on_reconciled
 from risk_gate.handlers.commands import on_command
-from risk_gate.handlers.deciding import deny_unjudged, on_decision, on_judgement_requested, on_signal
+from risk_gate.handlers.deciding import deny_unjudged, on_judgement_requested, on_signal
+from risk_gate.handlers.exit_sweep import sweep
+from risk_gate.handlers.exit_votes import on_decision
+from risk_gate.handlers.postures import mind_postures
 from risk_gate.handlers.stages import show_stages, tell_stages
+from risk_gate.handlers.watching import watch
+from risk_gate.handlers.tick_watch import watch_ticks
 from risk_gate.ports import World
+from risk_gate.ports.exits import ExitDesk
 from risk_gate.settings import Settings
 from sigmax.runtime.service import Service, build_service
 from sigmax.schemas.control import Command
@@ -23,6 +33,8 @@ _STAGES_INTERVAL_S = 30.0
 """order-worker stops when it has not heard of a stage for 120 s."""
 _SWEEP_INTERVAL_S = 0.5
 _SHOW_INTERVAL_S = 2.0
+_WATCH_INTERVAL_S = 1.0
+_POSTURES_INTERVAL_S = 2.0
 
 
 @asynccontextmanager
@@ -38,6 +50,9 @@ async def wire(service: Service) -> AsyncIterator[None]:
         approval_key=settings.approval_key.get_secret_value().encode(),
         approval_lifetime=settings.approval_lifetime,
         judgement_grace=settings.judgement_grace,
+        feed=RedisFeed(service.redis, settings.market_timeout_s, service.clock),
+        ladder=LadderRule(liquidates=settings.ladder_liquidates),
+        exits=ExitDesk(rules=settings.exit_rules, meter=PrometheusExitMeter()),
     )
     # Decisions on one account wait for one another: more at a time would only take the connections a halt needs.
     service.on(Command, partial(on_command, world=world), prefetch=1)
@@ -52,6 +67,10 @@ async def wire(service: Service) -> AsyncIterator[None]:
     # No leader is needed: the row locks let one replica have each proposal.
     service.every(_SWEEP_INTERVAL_S, partial(deny_unjudged, world), name="unjudged")
     service.every(_SHOW_INTERVAL_S, partial(show_stages, world), name="shown_stages")
+    service.every(_WATCH_INTERVAL_S, partial(watch, world), name="watch")
+    service.every(_POSTURES_INTERVAL_S, partial(mind_postures, world), name="postures")
+    service.background(partial(watch_ticks, world, RedisTicks(service.redis)), name="exits")
+    service.every(_SWEEP_INTERVAL_S, partial(sweep, world), name="exit_sweep")
     service.ready_when("account", partial(not_ready, service.database, settings.account_id))
     await tell_stages(world)
     yield

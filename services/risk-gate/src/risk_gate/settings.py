@@ -1,10 +1,12 @@
 """Everything risk-gate reads from the environment."""
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any, ClassVar, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from risk_gate.domain.exits import ExitPolicy, ExitRules
 from risk_gate.domain.limits import START_LIMITS, RiskLimits
 from risk_gate.domain.situation import Account
 from sigmax.domain.approval import KEY_BYTES_MIN
@@ -29,6 +31,20 @@ class Settings(ServiceSettings):
     judgement_grace_s: float = Field(default=1.0, ge=0, le=60)
     market_timeout_s: float = Field(default=0.5, gt=0, le=5)
     """For one look at Redis: the account is locked meanwhile."""
+    exit_policy: ExitPolicy = ExitPolicy.IMMEDIATE
+    """Whether a protective exit asks llm-controller first."""
+    exit_vote_s: float = Field(default=2.0, gt=0, le=60)
+    """How long it waits for the answer; none means go."""
+    exit_retry_s: float = Field(default=2.0, ge=0.5, le=30)
+    """From one attempt to close a position to the next."""
+    exit_slippage_max_pct: Decimal = Field(default=Decimal(5), gt=0, le=50)
+    """How far the best bid may lie below the last trade for an exit without a limit."""
+    resting_stops: bool = False
+    """The venue has stop orders, and one rests there for each position."""
+    flatten_s: float = Field(default=60.0, ge=1, le=3600)
+    """After which a flatten says what is left."""
+    ladder_liquidates: bool = True
+    """Whether the failure ladder sells what is held, or only stops adding to it."""
     start_limits: dict[str, Any] = Field(default_factory=dict)
     """JSON: limits that differ from the cautious start values when the account is first made."""
 
@@ -60,6 +76,18 @@ class Settings(ServiceSettings):
     def approval_lifetime(self) -> timedelta:
         """Say how long order-worker may send what was approved."""
         return timedelta(seconds=self.approval_lifetime_s)
+
+    @property
+    def exit_rules(self) -> ExitRules:
+        """Say how hard an exit tries, and how long it waits for others."""
+        return ExitRules(
+            policy=self.exit_policy,
+            vote=timedelta(seconds=self.exit_vote_s),
+            retry=timedelta(seconds=self.exit_retry_s),
+            slippage_max_pct=self.exit_slippage_max_pct,
+            rests_stops=self.resting_stops,
+            flatten=timedelta(seconds=self.flatten_s),
+        )
 
     @property
     def judgement_grace(self) -> timedelta:

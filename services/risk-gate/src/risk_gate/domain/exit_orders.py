@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from decimal import ROUND_CEILING, Decimal
 
-from risk_gate.domain.exit_wish import ENTRY_GUARDS, ExitWish
+from risk_gate.domain.exit_wish import ENTRY_GUARDS, MARKET_FROM, ExitWish
 from risk_gate.domain.limits import RiskLimits
 from risk_gate.domain.situation import Grounds
 from risk_gate.domain.sizing import Order, floor_quantity, largest_order, market_reference, marketable_price
@@ -11,8 +11,6 @@ from sigmax.schemas.orders import Check
 from sigmax.schemas.signals import Signal
 from sigmax.schemas.types import DenialCode, OrderType, Side, TimeInForce
 
-MARKET_FROM = 3
-"""After so many attempts that did not sell all, the order goes without a limit."""
 _BPS_PER_PCT = Decimal(100)
 _HUNDRED = Decimal(100)
 

@@ -41,6 +41,9 @@ ENTRY_GUARDS = frozenset(
 """What guards exposure that is added, and so holds up no exit. The collar is asked of an exit in its own way: it grows
 with each attempt. An exit's size is cut to the largest order, so no control of sizes has anything to say either."""
 
+MARKET_FROM = 3
+"""After so many attempts that did not sell all, the order goes without a limit."""
+
 
 @dataclass(frozen=True, slots=True)
 class Resting:

@@ -7,6 +7,7 @@ from risk_gate.domain.assess import UNJUDGED, assess, refuse
 from risk_gate.domain.exit_wish import ExitWish
 from risk_gate.domain.judging import Proposal, judgement_of
 from risk_gate.domain.situation import Judgement, Situation
+from risk_gate.handlers.making_way import makes_way
 from risk_gate.ports import LedgerPort, World
 from sigmax.domain.approval import sign
 from sigmax.runtime import tracing
@@ -67,8 +68,10 @@ async def decide(
     """Give a signal its one verdict; None when it has one.
 
     The account stays locked, so that no two decisions spend the same room. With a `wish` the signal is a protective
-    exit of our own.
+    exit of our own. A strategy's sale waits, with None, while a stop that rests at the venue makes way for it.
     """
+    if wish is None and await makes_way(signal, judgement, ledger, world):
+        return None
     with tracing.working("decide", signal) as span:
         verdict = await _verdict(signal, judgement, ledger, world, wish)
         if verdict is not None:

@@ -1,25 +1,29 @@
 """What the handlers need from the world."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
 from risk_gate.domain.book import FillEffect
 from risk_gate.domain.judging import Proposal
+from risk_gate.domain.ladder import LadderRule
 from risk_gate.domain.situation import Account, Situation
 from risk_gate.domain.stages import CurrentStage
-from risk_gate.ports.stages import StageLedgerPort
+from risk_gate.domain.watchdogs import Vigil
+from risk_gate.ports.exits import ExitDesk, ExitLedgerPort
+from risk_gate.ports.stages import FeedPort, StageLedgerPort
 from sigmax.runtime.clock import ClockPort
 from sigmax.schemas.base import Message
 from sigmax.schemas.market import Instrument, Quote
 from sigmax.schemas.orders import Fill, OrderApproved, OrderDenied, OrderEvent, PositionChanged, Reconciled
 from sigmax.schemas.signals import Decision, JudgementRequested, Signal
+from sigmax.schemas.types import Posture
 
 
-class LedgerPort(StageLedgerPort, Protocol):
+class LedgerPort(StageLedgerPort, ExitLedgerPort, Protocol):
     """One open transaction over accounts, stages, the book, and the verdicts."""
 
     async def first_time(self, message: Message) -> bool:
@@ -106,6 +110,10 @@ class MeterPort(Protocol):
         """Show how much trading is allowed, and how often that was changed."""
         ...
 
+    def postures(self, postures: Mapping[str, Posture]) -> None:
+        """Show how boldly each account trades."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class World:
@@ -119,3 +127,7 @@ class World:
     approval_lifetime: timedelta
     judgement_grace: timedelta
     """How long after its deadline a decision may still arrive."""
+    feed: FeedPort
+    ladder: LadderRule = field(default_factory=LadderRule)
+    vigil: Vigil = field(default_factory=Vigil)
+    exits: ExitDesk = field(default_factory=ExitDesk)

@@ -1,0 +1,171 @@
+"""Keeps protections in step with fills and orders, within the transaction that enters them."""
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import ROUND_CEILING, Decimal
+
+from risk_gate.domain import protection as protections
+from risk_gate.domain.assess import UNJUDGED
+from risk_gate.domain.exit_wish import ExitWish, Resting
+from risk_gate.domain.exits import OpenOrder, RestingWish, Step, resting_step
+from risk_gate.domain.limits import POSTURES, START_LIMITS
+from risk_gate.domain.protection import Bought, Protection, ProtectionState
+from risk_gate.domain.situation import Judgement
+from risk_gate.domain.sizing import floor_quantity
+from risk_gate.handlers import deciding
+from risk_gate.handlers.exits import advance, end, newest, signal_of
+from risk_gate.handlers.making_way import cancel_all, key_of
+from risk_gate.ports import LedgerPort, World
+from risk_gate.ports.exits import ExitOrder, PositionKey
+from sigmax.schemas.market import Instrument
+from sigmax.schemas.orders import Fill, OrderApproved, OrderEvent
+from sigmax.schemas.types import ExitKind, OrderStatus, Side, Submission
+
+_RESTING_RETRY = timedelta(seconds=5)
+_RESTING_RETRY_MAX = timedelta(seconds=60)
+
+
+async def follow_fill(fill: Fill, ledger: LedgerPort, world: World) -> Protection | None:
+    """Open, change, or close the protection of the position that a fill moved. The account is locked.
+
+    What is held is a sum over fills, and the protection follows the sum: a fill that came twice moves neither.
+    """
+    key = PositionKey(fill.account_id, fill.strategy_id, fill.instrument_id)
+    known = await ledger.protection_of(key)
+    held = await ledger.held_by(key)
+    if fill.side is Side.BUY:
+        after = await _bought(known, fill, held, ledger)
+    else:
+        after = None if known is None else await _sold(known, fill, held, ledger, world)
+    if after is not None:
+        await ledger.keep_protection(after)
+    return after
+
+
+async def _bought(known: Protection | None, fill: Fill, held: Decimal, ledger: LedgerPort) -> Protection | None:
+    grown = held - (known.quantity if known else 0)
+    if grown <= 0:
+        return None
+    levels = await ledger.levels(fill.client_order_id)
+    limits = await ledger.limits_of(fill.account_id) or START_LIMITS
+    bought = Bought(
+        account_id=fill.account_id,
+        strategy_id=fill.strategy_id,
+        instrument_id=fill.instrument_id,
+        price=fill.price,
+        quantity=grown,
+        at=fill.executed_at,
+        key=f"{fill.venue}:{fill.execution_id}",
+    )
+    rule = POSTURES[limits.posture]
+    return (
+        protections.opened(bought, levels, rule) if known is None else protections.added_to(known, bought, levels, rule)
+    )
+
+
+async def _sold(known: Protection, fill: Fill, held: Decimal, ledger: LedgerPort, world: World) -> Protection | None:
+    if held >= known.quantity:
+        return None
+    order = await ledger.exit_order(fill.client_order_id)
+    if order is not None:
+        known = at_venue(known, world)
+    if order is not None and order.is_resting and known.state is not ProtectionState.EXITING:
+        # The venue was faster than our own watch: what it leaves is ours to sell.
+        known = protections.exiting(known, ExitKind.STOP_LOSS, fill.price)
+    known = protections.sold_from(known, fill.price, held)
+    if not known.is_live:
+        return await end(known, ledger, world)
+    return await advance(known, None, ledger, world) if known.state is ProtectionState.EXITING else known
+
+
+async def follow_event(event: OrderEvent, ledger: LedgerPort, world: World) -> Protection | None:
+    """Go on when a sale has ended or has reached the venue. The account is locked."""
+    order = await ledger.exit_order(event.client_order_id)
+    known = None if order is None else await ledger.protection(order.protection_id)
+    if order is None or known is None:
+        return None
+    if event.submission is Submission.ACKED and not event.status.is_terminal:
+        known = at_venue(known, world)
+    if event.status.is_terminal and order.ended_at is None:
+        await ledger.exit_order_ended(order.client_order_id, world.clock.now())
+        known = await _ended(known, order, event, ledger, world)
+    await ledger.keep_protection(known)
+    return known
+
+
+def at_venue(known: Protection, world: World) -> Protection:
+    """Note that a stop or an exit order is at the venue: the position is naked no longer."""
+    if known.naked_since is None:
+        return known
+    world.exits.meter.naked((world.clock.now() - known.naked_since).total_seconds())
+    return replace(known, naked_since=None, version=known.version + 1)
+
+
+async def _ended(
+    known: Protection, order: ExitOrder, event: OrderEvent, ledger: LedgerPort, world: World
+) -> Protection:
+    now = world.clock.now()
+    if order.is_resting and known.is_live and event.status is not OrderStatus.FILLED:
+        known = replace(known, naked_since=known.naked_since or now, version=known.version + 1)
+        if event.status in {OrderStatus.REJECTED, OrderStatus.UNPLACED}:
+            wait = min(_RESTING_RETRY * 2 ** min(known.resting_attempts, 4), _RESTING_RETRY_MAX)
+            known = replace(known, next_resting_at=now + wait, naked_since=None)
+        await decide_waiting(key_of(known), ledger, world)
+    elif not order.is_resting and event.filled_quantity < event.quantity:
+        known = protections.fell_short(known)
+    return await advance(known, None, ledger, world) if known.state is ProtectionState.EXITING else known
+
+
+async def decide_waiting(key: PositionKey, ledger: LedgerPort, world: World) -> None:
+    """Decide on the sales that waited for a resting stop."""
+    for sale in await ledger.waiting(key):
+        await ledger.waits_no_more(sale.signal.message_id)
+        await deciding.decide(sale.signal, Judgement(size_factor=sale.size_factor), ledger, world)
+
+
+def resting_wish(known: Protection, orders: list[OpenOrder], instrument: Instrument) -> RestingWish:
+    """Give the stop that should rest at the venue: all that no other sale may still fill, at the stop's price."""
+    sales = [each.leaves_quantity for each in orders if each.side is Side.SELL and not each.is_resting]
+    ticks = (known.stop_price / instrument.tick_size).to_integral_value(ROUND_CEILING)
+    quantity = floor_quantity(known.quantity - sum(sales, Decimal(0)), instrument.lot_size)
+    is_enough = quantity >= instrument.quantity_min and quantity * known.stop_price >= instrument.notional_min
+    return RestingWish(quantity if is_enough else Decimal(0), max(ticks, Decimal(1)) * instrument.tick_size)
+
+
+async def keep_in_step(known: Protection, ledger: LedgerPort, world: World) -> Protection:
+    """Take a resting stop off that does not fit the position any more, or place one where there is none."""
+    now = world.clock.now()
+    instrument, quote = await world.market.look(known.instrument_id)
+    if instrument is None:
+        return known
+    orders = list(await ledger.orders_of(key_of(known)))
+    wish = resting_wish(known, orders, instrument)
+    step = resting_step(known, wish, orders, quote.last if quote else None, now)
+    if step is Step.CANCEL:
+        await cancel_all(known, [order for order in orders if order.is_resting], ledger, world)
+    if step is not Step.REST or await ledger.waiting(key_of(known)):
+        return known
+    seen = await newest(known.instrument_id, world)
+    if seen is None:
+        return known
+    asked = ExitWish(ExitKind.STOP_LOSS, resting=Resting(wish.trigger_price))
+    signal = signal_of(known, protections.RESTING, seen, now)
+    verdict = await deciding.decide(signal, UNJUDGED, ledger, world, asked)
+    wait = _RESTING_RETRY
+    if isinstance(verdict, OrderApproved):
+        await ledger.keep_exit_order(
+            ExitOrder(
+                verdict.client_order_id,
+                known.protection_id,
+                ExitKind.STOP_LOSS,
+                True,
+                wish.quantity,
+                wish.trigger_price,
+                now,
+            )
+        )
+    else:
+        wait = min(_RESTING_RETRY * 2 ** min(known.resting_attempts, 4), _RESTING_RETRY_MAX)
+    known = protections.rested(known, now + wait)
+    await ledger.keep_protection(known)
+    return known

@@ -1,0 +1,63 @@
+"""Takes a resting stop off the venue before its position is sold otherwise."""
+
+from collections.abc import Iterable
+
+from risk_gate.domain.exits import OpenOrder
+from risk_gate.domain.protection import Protection
+from risk_gate.domain.situation import Judgement
+from risk_gate.domain.sizing import side_of
+from risk_gate.ports import LedgerPort, World
+from risk_gate.ports.exits import PositionKey, WaitingSale
+from sigmax.schemas.orders import CancelRequested
+from sigmax.schemas.signals import Signal
+from sigmax.schemas.types import Side
+
+OWNER = "risk_gate"
+
+
+async def makes_way(signal: Signal, judgement: Judgement, ledger: LedgerPort, world: World) -> bool:
+    """Have a strategy's sale wait while a resting stop of its position leaves the venue: both would sell the same.
+
+    True when it waits; it is decided on when the stop has ended, or when that takes too long.
+    """
+    is_sale = side_of(signal.action) is Side.SELL
+    if not is_sale or not world.exits.rules.rests_stops or judgement.refused is not None:
+        return False
+    await ledger.lock_account(signal.account_id)
+    key = position_of(signal)
+    orders = list(await ledger.orders_of(key))
+    known = await ledger.protection_of(key)
+    now, bound = world.clock.now(), world.exits.rules.cancel_bound
+    resting = [order for order in orders if order.is_resting]
+    if known is None or not resting or any(now - (each.cancel_asked_at or now) >= bound for each in resting):
+        return False
+    await cancel_all(known, resting, ledger, world)
+    await ledger.keep_waiting(WaitingSale(signal, judgement.size_factor, now))
+    return True
+
+
+async def cancel_all(known: Protection, orders: Iterable[OpenOrder], ledger: LedgerPort, world: World) -> None:
+    """Ask for orders to be taken off the venue, each once."""
+    now = world.clock.now()
+    for order in orders:
+        if order.cancel_asked_at is None:
+            await ledger.cancel_asked(order.client_order_id, now)
+            ledger.publish(
+                CancelRequested(
+                    **CancelRequested.first(f"for an exit:{order.client_order_id}", now),
+                    client_order_id=order.client_order_id,
+                    account_id=known.account_id,
+                    requested_by=OWNER,
+                    reason="the position is sold otherwise, or has changed",
+                )
+            )
+
+
+def key_of(known: Protection) -> PositionKey:
+    """Name the position."""
+    return PositionKey(known.account_id, known.strategy_id, known.instrument_id)
+
+
+def position_of(signal: Signal) -> PositionKey:
+    """Name the position that a wish is about."""
+    return PositionKey(signal.account_id, signal.strategy_id, signal.instrument_id)
