@@ -1,0 +1,169 @@
+"""Everything one seed plays with, in one event loop."""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from order_worker.domain.budget import Bucket, Kind
+from order_worker.ports import Account
+from sigmax.schemas.control import StageChanged
+from sigmax.schemas.orders import CancelRequested, OrderApproved
+from sigmax.schemas.types import Stage, Submission
+from sigmax_local.chaos.simulation.broker import Broker
+from sigmax_local.chaos.simulation.gate import Gate
+from sigmax_local.chaos.simulation.loop import VirtualLoop
+from sigmax_local.chaos.simulation.page import AccountRow, OrderRow
+from sigmax_local.chaos.simulation.plan import Plan, Strike
+from sigmax_local.chaos.simulation.process import Point, Process, point_of, trace_tasks
+from sigmax_local.chaos.simulation.server import Server
+from sigmax_local.chaos.simulation.strikes import FAULTS
+from sigmax_local.chaos.simulation.venue import SimVenue
+from sigmax_local.chaos.simulation.worker import Worker
+
+_TELL_S = 20.0
+_QUIET_MAX_S = 150.0
+"""Virtual seconds after the last fault within which everything must come to rest."""
+_LOOK_S = 0.5
+
+
+@dataclass(frozen=True)
+class Struck:
+    """One fault that struck, and where."""
+
+    fault: str
+    point: Point
+
+
+class World:
+    """Replicas, servers, the venue, and risk-gate's voice."""
+
+    def __init__(self, plan: Plan, loop: VirtualLoop) -> None:
+        self.plan = plan
+        self.loop = loop
+        chance = Random(f"{plan.scene} runs")  # noqa: S311 (nothing secret)
+        self.server = Server(loop, chance)
+        self.broker = Broker(loop, chance)
+        self.venue = SimVenue(loop, chance)
+        self.gate = Gate(loop, self.broker)
+        self.buckets: dict[Kind, Bucket] = {}
+        self.workers: dict[str, Worker] = {}
+        self.struck: list[Struck] = []
+        self.faults: list[Exception] = []
+        self.is_quiet = False
+        self._strikes: dict[tuple[str, int], list[Strike]] = {}
+        for strike in plan.strikes:
+            self._strikes.setdefault((strike.entry, strike.nth), []).append(strike)
+        self.awaits: dict[str, int] = {}
+        """By kind of task: how many awaits there were so far."""
+        self._is_healed = False
+        trace_tasks(loop)
+        # What a gather leaves behind once one of its tasks has failed: each was told of, or is dead.
+        loop.set_exception_handler(lambda _loop, _context: None)
+
+    @property
+    def processes(self) -> list[Process]:
+        """Give the living processes."""
+        return [worker.process for worker in self.workers.values()]
+
+    def start(self, name: str) -> None:
+        """Start a replica."""
+        process = Process(name, self.loop, self._on_await)
+        worker = Worker(process, self.server, self.broker, self.venue, self.buckets)
+        self.workers[name] = worker
+        worker.start()
+
+    def kill(self, process: Process, restart_after_s: float) -> None:
+        """End a replica where it stands; another one of its name comes later."""
+        if process.is_alive:
+            process.kill()
+            self.faults += self.workers.pop(process.name).faults
+            self.loop.call_later(restart_after_s, self.start, process.name)
+
+    async def play(self) -> None:
+        """Run the plan, heal what is broken, and wait until nothing moves any more."""
+        for topic in (OrderApproved, CancelRequested, StageChanged):
+            self.broker.queue(topic.TOPIC)
+        self.server.tables.of("accounts")["paper"] = AccountRow(Account(0))
+        self.gate.tell_stage(Stage.NORMAL)
+        for number in range(self.plan.workers):
+            self.start(f"order-worker-{number}")
+        for wish in self.plan.wishes:
+            self.loop.call_later(wish.at_s, self.gate.approve, wish)
+        if self.plan.halt_at_s is not None:
+            self.loop.call_later(self.plan.halt_at_s, self.gate.halt, self.plan.resume_at_s - self.plan.halt_at_s)
+        self._tell_again()
+        await asyncio.sleep(self.plan.ends_at_s)
+        self._heal()
+        until = self.loop.time() + _QUIET_MAX_S
+        while not self.is_quiet and self.loop.time() < until:
+            await asyncio.sleep(_LOOK_S)
+            self._release()
+            self.is_quiet = not self.unrest()
+        for worker in self.workers.values():
+            self.faults += worker.faults
+
+    def orders(self) -> dict[str, OrderRow]:
+        """Give the committed orders."""
+        return self.server.tables.of("orders")
+
+    def unrest(self) -> list[str]:
+        """Say what still moves, or should."""
+        found = [] if self.broker.is_empty else ["messages wait or are not acknowledged"]
+        if self.server.tables.of("outbox"):
+            found.append("the outbox is not empty")
+        if self.venue.pending:
+            found.append("trades are still to come")
+        for row in self.orders().values():
+            order = row.order
+            if order.submission in (Submission.READY, Submission.SENDING, Submission.UNKNOWN):
+                found.append(f"order {order.client_order_id} is {order.submission}")
+            elif order.needs_cancel or order.misses_fills:
+                found.append(f"order {order.client_order_id} waits for a cancel or for fills")
+            elif order.submission is Submission.ACKED:
+                theirs = self.venue.orders.get(order.venue_order_id or "")
+                if theirs is not None and (theirs.filled != order.filled_quantity or theirs.is_open != order.is_open):
+                    found.append(f"order {order.client_order_id} is not as the venue has it")
+        if len(self.workers) < self.plan.workers or not all(each.desk.is_reconciled for each in self.workers.values()):
+            found.append("a replica is not ready")
+        account: AccountRow = self.server.tables.of("accounts")["paper"]
+        if not account.is_reconciled:
+            found.append("the books do not agree with the venue's")
+        return found
+
+    def _on_await(self, process: Process, entry: str, work: Coroutine[Any, Any, Any]) -> None:
+        if self._is_healed:
+            return
+        count = self.awaits[entry] = self.awaits.get(entry, 0) + 1
+        strikes = self._strikes.get((entry, count))
+        if strikes is not None:
+            point = point_of(process, entry, work)
+            for strike in strikes:
+                if process.is_alive:
+                    self.struck.append(Struck(strike.fault, point))
+                    FAULTS[strike.fault].strike(self, process, strike)
+
+    def _heal(self) -> None:
+        """End every fault: what remains is to be cleaned up by the platform itself."""
+        self._is_healed = True
+        self.broker.is_calm = self.venue.is_calm = True
+        self.venue.down_until = self.broker.down_until = 0.0
+        self.venue.script.clear()
+        self.server.faults.clear()
+        self.server.commit_faults.clear()
+        self.broker.unconfirmed.clear()
+        for process in self.processes:
+            process.cut_until.clear()
+            process.skew = type(process.skew)()
+        self.broker.wake()
+
+    def _release(self) -> None:
+        """Do what the runbook asks of a person: look into a blocked account, then step it down and up."""
+        account: AccountRow = self.server.tables.of("accounts")["paper"]
+        if account.account.blocked_reason is not None and self.gate.stage is Stage.NORMAL:
+            self.gate.release()
+
+    def _tell_again(self) -> None:
+        self.gate.tell_stage(self.gate.stage)
+        self.loop.call_later(_TELL_S, self._tell_again)
