@@ -13,12 +13,23 @@ from uuid import UUID
 from order_worker_builders import NOW, TERMS, a_trade, stages
 
 from order_worker.domain.booking import Transaction, cash_after, execution_of
+from order_worker.domain.budget import Kind, Told
+from order_worker.domain.health import Health
 from order_worker.domain.order import Order
 from order_worker.domain.permission import StageRow
 from order_worker.domain.reconciling import Held
 from order_worker.domain.sightings import Answer, Outcome, Sighting, Trade
 from order_worker.handlers.desk import Desk
-from order_worker.ports import Account, Claim, Locked, Movement, PositionRow, Standing, VenueError
+from order_worker.ports import (
+    Account,
+    BudgetUnreadableError,
+    Claim,
+    Locked,
+    Movement,
+    PositionRow,
+    Standing,
+    VenueError,
+)
 from sigmax.domain.ledger import Execution, LedgerAccount, Position, imbalance
 from sigmax.domain.orders import VenueWord
 from sigmax.schemas.base import Message
@@ -260,8 +271,10 @@ class FakeBooks:
                     return Claim(claimed, store.stages)
             return None
 
-    async def ready_keys(self, now: datetime, limit: int) -> list[tuple[str, str]]:
-        return sorted({each.key for each in self.store.orders.values() if each.submission is Submission.READY})[:limit]
+    async def ready_keys(self, now: datetime, limit: int) -> dict[tuple[str, str], bool]:
+        ready = [each for each in self.store.orders.values() if each.submission is Submission.READY]
+        exits = {each.key for each in ready if each.approved.reduce_only}
+        return {key: key in exits for key in sorted({each.key for each in ready})[:limit]}
 
     async def known_executions(self, execution_ids: Sequence[str]) -> frozenset[str]:
         return frozenset(self.store.fills).intersection(execution_ids)
@@ -306,6 +319,7 @@ class FakeVenue:
         self.is_down = False
         self.clock_gap = timedelta()
         self.money: dict[str, Decimal] = {}
+        self.health = Health()
 
     async def submit(self, order: Order) -> Answer:
         step = self.script.pop(0) if self.script else "accept"
@@ -317,6 +331,8 @@ class FakeVenue:
             return Answer(Outcome.NOT_SENT, "connection refused")
         self.submits.append(order.client_order_id)
         await asyncio.sleep(0)
+        if step == "limited":
+            return Answer(Outcome.LIMITED, "-1015 Too many new orders", sent_at=now, retry_after_s=7)
         if step == "refuse":
             return Answer(Outcome.REFUSED, "insufficient balance", sent_at=now)
         if step == "duplicate":
@@ -389,12 +405,42 @@ class FakeVenue:
     async def symbols(self) -> frozenset[str]:
         return frozenset({"BTC/USDT", "ETH/USDT"})
 
+    async def limits(self) -> Told:
+        return Told()
+
     def _shown(self) -> list[Sighting]:
         return [] if self.is_hidden else list(self.orders.values())
 
     def _answers(self) -> None:
         if self.is_down:
             raise VenueError("not answered")
+
+
+class FakeBudget:
+    """Has room for everything, unless its script says otherwise."""
+
+    def __init__(self) -> None:
+        self.waits: list[float] = []
+        """What the next takes of orders are told to wait."""
+        self.is_away = False
+        self.taken: list[tuple[Kind, bool]] = []
+        self.closed: list[tuple[Kind, float]] = []
+        self.returned = 0
+
+    async def take(self, kind: Kind, amount: float = 1, *, is_exit: bool = True) -> float:
+        if self.is_away and kind is Kind.ORDERS:
+            raise BudgetUnreadableError("away")
+        await asyncio.sleep(0)
+        if self.waits:
+            return self.waits.pop(0)
+        self.taken.append((kind, is_exit))
+        return 0.0
+
+    async def give_back(self, kind: Kind) -> None:
+        self.returned += 1
+
+    async def close(self, kind: Kind, for_s: float) -> None:
+        self.closed.append((kind, for_s))
 
 
 class FakeInstruments:
@@ -405,7 +451,8 @@ class FakeInstruments:
 def a_desk(**changes: Any) -> Desk:
     """Give a worker whose books agree with the venue's."""
     clock = FakeClock()
-    desk = Desk(FakeBooks(clock), FakeVenue(clock), FakeInstruments(), clock, TERMS, is_reconciled=True)
+    books, venue, budget = FakeBooks(clock), FakeVenue(clock), FakeBudget()
+    desk = Desk(books, venue, FakeInstruments(), clock, TERMS, budget, is_reconciled=True)
     for name, value in changes.items():
         setattr(desk, name, value)
     return desk

@@ -44,8 +44,11 @@ class FakeVenue:
     balances: dict[str, Decimal] = field(default_factory=lambda: {"USDT": Decimal(100000)})
     symbols: tuple[tuple[str, str], ...] = (("BTC", "USDT"), ("ETH", "USDT"))
     faults: list[str] = field(default_factory=list)
-    """`timeout`, `accept_then_timeout`, `reset`, `unavailable`, `garbage`, `refuse`, `accept_then_garbage`."""
+    """`timeout`, `accept_then_timeout`, `reset`, `unavailable`, `garbage`, `refuse`, `too_many`,
+    `accept_then_garbage`."""
     delay_s: float = 0.0
+    orders_10s: int = 100000
+    """What it says that it takes; it takes all."""
     is_hidden: bool = False
     """Queries know of no order, as long as this stands."""
     orders: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -69,7 +72,11 @@ class FakeVenue:
 
     async def exchange_info(self, _request: web.Request) -> web.Response:
         listed = [a_symbol(base, quote) for base, quote in self.symbols]
-        return web.json_response({"timezone": "UTC", "serverTime": _now(), "rateLimits": [], "symbols": listed})
+        limits = [
+            {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 600000},
+            {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": self.orders_10s},
+        ]
+        return web.json_response({"timezone": "UTC", "serverTime": _now(), "rateLimits": limits, "symbols": listed})
 
     async def time(self, _request: web.Request) -> web.Response:
         return web.json_response({"serverTime": _now()})
@@ -84,6 +91,9 @@ class FakeVenue:
         fault = self.faults.pop(0) if self.faults else ""
         if fault == "refuse":
             return _error(-2010, "Account has insufficient balance for requested action.")
+        if fault == "too_many":
+            body = {"code": -1015, "msg": "Too many new orders; please slow down."}
+            return web.json_response(body, status=429, headers={"Retry-After": "2"})
         if fault == "unavailable":
             return web.Response(status=503, text="upstream")
         if fault == "garbage":

@@ -1,7 +1,7 @@
 """Joins settings, adapters, and handlers; decides nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -9,10 +9,12 @@ from functools import partial
 import structlog
 
 from order_worker.adapters.books import Books
+from order_worker.adapters.budget import RedisBudget
 from order_worker.adapters.instruments import RedisInstruments
 from order_worker.adapters.stream import UserStream
 from order_worker.adapters.venue import CcxtVenue, exchange_settings
 from order_worker.adapters.watching import Watch
+from order_worker.domain.budget import Told
 from order_worker.domain.terms import Terms
 from order_worker.handlers.approvals import on_cancel_requested, on_order_approved, on_stage_changed
 from order_worker.handlers.desk import Desk
@@ -62,10 +64,11 @@ async def wire(service: Service) -> AsyncIterator[None]:
     assert isinstance(settings, Settings)
     terms = terms_of(settings)
     venue_settings = exchange_settings(settings.venue_url, *settings.key_pair, terms)
-    venue = CcxtVenue(settings.venue_class, venue_settings, service.clock, terms)
+    budget = RedisBudget(service.redis, settings.venue, service.clock, settings.limits(Told()))
+    venue = CcxtVenue(settings.venue_class, venue_settings, service.clock, terms, budget)
     books = Books(service.database, terms)
     watch = Watch(service.database, settings.account_id)
-    desk = Desk(books, venue, RedisInstruments(service.redis), service.clock, terms)
+    desk = Desk(books, venue, RedisInstruments(service.redis), service.clock, terms, budget)
     stream = UserStream(
         settings.venue_class,
         venue_settings,
@@ -73,6 +76,9 @@ async def wire(service: Service) -> AsyncIterator[None]:
         on_trades=lambda trades: on_trades(desk, trades, "stream"),
         on_reconnected=lambda: reconcile(desk),
     )
+
+    async def learn_limits() -> None:
+        budget.limits = settings.limits(await venue.limits())
 
     async def reconcile_again() -> None:
         if desk.is_reconciled:  # the first time has its own loop
@@ -84,7 +90,7 @@ async def wire(service: Service) -> AsyncIterator[None]:
         service.on(OrderApproved, partial(on_order_approved, desk=desk), prefetch=settings.prefetch)
         service.on(CancelRequested, partial(on_cancel_requested, desk=desk))
         service.on(StageChanged, partial(on_stage_changed, desk=desk), prefetch=1)
-        service.background(partial(_reconcile_first, desk), name="first_reconciliation")
+        service.background(partial(_reconcile_first, desk, learn_limits), name="first_reconciliation")
         service.background(stream.run, name="user_stream", singleton=True)
         service.every(_SWEEP_S, partial(sweep, desk), name="sweep")
         service.every(_RESOLVE_S, partial(resolve_due, desk), name="resolver")
@@ -93,16 +99,18 @@ async def wire(service: Service) -> AsyncIterator[None]:
         service.every(_CHECKPOINT_S, lambda: books.checkpoint(service.clock.now()), name="checkpoint", singleton=True)
         service.every(_WATCH_S, lambda: watch.look(service.clock.now()), name="watch")
         service.ready_when("reconciliation", partial(_is_reconciled, desk))
+        service.ready_when("budget", budget.look)
         yield
     finally:
         await venue.close()
 
 
-async def _reconcile_first(desk: Desk) -> None:
-    """Try until the books agree with the venue's: nothing is sent before."""
+async def _reconcile_first(desk: Desk, learn_limits: Callable[[], Awaitable[None]]) -> None:
+    """Learn what the venue allows, and try until the books agree with its own: nothing is sent before."""
     while not desk.is_reconciled:
         pause_s = _VENUE_AWAY_S
         try:
+            await learn_limits()
             if not await reconcile(desk):
                 pause_s = _DISAGREE_S
         except Exception as error:

@@ -8,6 +8,8 @@ from decimal import Decimal
 from typing import Protocol
 
 from order_worker.domain.booking import Transaction
+from order_worker.domain.budget import Kind, Told
+from order_worker.domain.health import Health
 from order_worker.domain.order import Order
 from order_worker.domain.permission import StageRow
 from order_worker.domain.reconciling import Held
@@ -23,8 +25,36 @@ class VenueError(Exception):
     """A question to the venue was not answered: it proves nothing."""
 
 
+class BudgetUnreadableError(Exception):
+    """The common request budget cannot be read: nothing is sent that nobody counts."""
+
+
+class BudgetPort(Protocol):
+    """What all replicas together may ask of the venue."""
+
+    async def take(self, kind: Kind, amount: float = 1, *, is_exit: bool = True) -> float:
+        """Take from the budget: 0, or the seconds to wait before asking again; entries leave a part to exits.
+
+        Raises `BudgetUnreadableError` for orders when the budget cannot be read.
+        """
+        ...
+
+    async def give_back(self, kind: Kind) -> None:
+        """Return what was taken and not used."""
+        ...
+
+    async def close(self, kind: Kind, for_s: float) -> None:
+        """Let no replica ask for so long, and then only slowly: the venue said "too many"."""
+        ...
+
+
 class VenuePort(Protocol):
     """The venue. Questions and cancels are retried a few bounded times; a submit is one request."""
+
+    @property
+    def health(self) -> Health:
+        """Say which kinds of requests are answered."""
+        ...
 
     async def submit(self, order: Order) -> Answer:
         """Send one order, once, before its deadline. Never raises for what the venue or the network does."""
@@ -64,6 +94,10 @@ class VenuePort(Protocol):
 
     async def symbols(self) -> frozenset[str]:
         """Give what is traded there. Raises `VenueError`."""
+        ...
+
+    async def limits(self) -> Told:
+        """Give how many requests the venue says it takes. Raises `VenueError`."""
         ...
 
 
@@ -251,8 +285,8 @@ class BooksPort(Protocol):
         """Claim the next order of a key, and commit. None when there is none, or none may go now."""
         ...
 
-    async def ready_keys(self, now: datetime, limit: int) -> list[tuple[str, str]]:
-        """Give the keys that have an order waiting."""
+    async def ready_keys(self, now: datetime, limit: int) -> Mapping[tuple[str, str], bool]:
+        """Give the keys that have an order waiting, and whether one of these is an exit: those first."""
         ...
 
     async def known_executions(self, execution_ids: Sequence[str]) -> frozenset[str]:

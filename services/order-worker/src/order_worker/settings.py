@@ -5,6 +5,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field, SecretStr, model_validator
 
+from order_worker.domain.budget import Limits, Told, limits_of
 from sigmax.domain.approval import KEY_BYTES_MIN
 from sigmax.runtime.settings import ServiceSettings
 from sigmax.schemas.types import Mode
@@ -41,6 +42,13 @@ class Settings(ServiceSettings):
     """How long the venue must have missed an order before it counts as absent; never less than twice `recv_window`
     and `submit_timeout_s` together."""
     first_look_s: float = Field(default=2.0, gt=0)
+    orders_10s: int | None = Field(default=None, ge=1, le=1_000_000)
+    """Orders that all replicas together may send in ten seconds. None asks the venue, and takes 50 where it does not
+    say; a number above the venue's is not used."""
+    cancels_10s: int | None = Field(default=None, ge=1, le=1_000_000)
+    """The same for cancels, which no order and no question ever takes from."""
+    weight_1m: int | None = Field(default=None, ge=500, le=100_000_000)
+    """The same for questions, counted by weight in a minute; 6000 where the venue does not say."""
     reconcile_s: float = Field(default=60.0, gt=0, le=120)
     """Between two comparisons of the books with the venue's."""
     prefetch: int = Field(default=10, ge=1, le=100)
@@ -58,6 +66,10 @@ class Settings(ServiceSettings):
         if self.account_mode is Mode.PAPER and self.venue_url is None:
             raise ValueError("paper trading needs venue_url: without it orders would go to the real venue")
         return self
+
+    def limits(self, told: Told) -> Limits:
+        """Give the request budget, from these settings and from what the venue says."""
+        return limits_of(self.orders_10s, self.cancels_10s, self.weight_1m, told)
 
     @property
     def key_pair(self) -> tuple[str, str]:

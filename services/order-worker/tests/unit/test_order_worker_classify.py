@@ -16,8 +16,6 @@ REFUSED = (
     ccxt.AuthenticationError,
     ccxt.PermissionDenied,
     ccxt.InvalidNonce,
-    ccxt.DDoSProtection,
-    ccxt.RateLimitExceeded,
 )
 UNKNOWN = (
     ccxt.RequestTimeout,
@@ -40,6 +38,17 @@ def kinds(error: type[BaseException]) -> list[str]:
 @pytest.mark.parametrize("error", REFUSED)
 def test_a_word_that_the_venue_documents_as_not_accepted_is_a_refusal(error: type[Exception]) -> None:
     assert classify(kinds(error), "no", has_left=True) is Outcome.REFUSED
+
+
+@pytest.mark.parametrize("error", [ccxt.DDoSProtection, ccxt.RateLimitExceeded])
+def test_too_many_requests_is_proof_that_the_order_was_not_placed_and_no_refusal(error: type[Exception]) -> None:
+    assert classify(kinds(error), "-1015 Too many new orders; please slow down.", has_left=True) is Outcome.LIMITED
+
+
+def test_a_key_that_is_refused_after_it_had_worked_is_a_refusal_whatever_ccxt_calls_it() -> None:
+    text = '{"code":-2015,"msg":"Invalid API-key, IP, or permissions for action."}'
+
+    assert classify(kinds(ccxt.DDoSProtection), text, has_left=True) is Outcome.REFUSED
 
 
 @pytest.mark.parametrize("error", UNKNOWN)

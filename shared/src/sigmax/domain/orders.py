@@ -15,7 +15,7 @@ _S = Submission
 SUBMISSIONS: Mapping[Submission, frozenset[Submission]] = {
     # Never sent after all: halted, expired, canceled before the send.
     _S.READY: frozenset({_S.SENDING, _S.ABSENT, _S.ACKED}),
-    # Back to ready only on proof that no byte left the host.
+    # Back to ready only on proof that the venue does not have it: no byte left the host, or it had no room for it.
     _S.SENDING: frozenset({_S.READY, _S.ACKED, _S.REFUSED, _S.UNKNOWN, _S.ABSENT}),
     _S.UNKNOWN: frozenset({_S.ACKED, _S.ABSENT}),
     # Seen at the venue after all: a fact beats our proof, and people are told.

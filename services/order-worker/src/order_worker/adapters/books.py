@@ -47,9 +47,9 @@ _CLAIM = text(
 )
 _READY_KEYS = text(
     """
-    SELECT account_id, instrument_id FROM orders
+    SELECT account_id, instrument_id, bool_or(reduce_only) AS is_exit FROM orders
     WHERE submission = 'ready' AND account_id = :account_id AND (not_before IS NULL OR not_before <= :now)
-    GROUP BY account_id, instrument_id ORDER BY min(order_id) LIMIT :limit
+    GROUP BY account_id, instrument_id ORDER BY bool_or(reduce_only) DESC, min(order_id) LIMIT :limit
     """
 )
 _SELECT = f"SELECT {ORDER_COLUMNS} FROM orders WHERE account_id = :account_id"  # noqa: S608 (columns are constants)
@@ -131,10 +131,10 @@ class Books:
         stages: list[dict[str, Any]] = json.loads(row.stages or "[]")
         return Claim(order_of(row), tuple(stage_of(each) for each in stages))
 
-    async def ready_keys(self, now: datetime, limit: int) -> list[tuple[str, str]]:
-        """Give the keys that have an order waiting."""
+    async def ready_keys(self, now: datetime, limit: int) -> dict[tuple[str, str], bool]:
+        """Give the keys that have an order waiting, and whether one of these is an exit: those first."""
         rows = await self._read(_READY_KEYS, now=now, limit=limit)
-        return [(row.account_id, row.instrument_id) for row in rows]
+        return {(row.account_id, row.instrument_id): row.is_exit for row in rows}
 
     async def known_executions(self, execution_ids: Sequence[str]) -> frozenset[str]:
         """Say which of these trades are entered already."""

@@ -1,9 +1,11 @@
 """Reads ccxt's unified structures. Numbers are strings throughout (`number: str`), so nothing is ever a float."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from order_worker.domain.budget import Limit, Told
 from order_worker.domain.sightings import Sighting, Trade
 from sigmax.domain.orders import VenueWord
 from sigmax.schemas.types import Liquidity, OrderStatus, Side
@@ -56,6 +58,21 @@ def trade_of(trade: dict[str, Any], client_order_id: str | None = None) -> Trade
         executed_at=datetime.fromtimestamp(int(_named(trade, "timestamp")) / 1000, UTC),
         client_order_id=client_order_id or _told_by_stream(trade.get("info") or {}),
     )
+
+
+def told_of(rate_limits: Iterable[dict[str, Any]]) -> Told:
+    """Read Binance's `rateLimits`. Orders are also limited per day, which no pace of ours reaches."""
+    orders = weight = None
+    for row in rate_limits:
+        window_s = _SECONDS.get(str(row.get("interval")), 0.0) * int(row.get("intervalNum") or 1)
+        if row.get("rateLimitType") == "REQUEST_WEIGHT" and window_s:
+            weight = Limit(float(row["limit"]), window_s)
+        elif row.get("rateLimitType") == "ORDERS" and row.get("interval") == "SECOND":
+            orders = Limit(float(row["limit"]), window_s)
+    return Told(orders, weight)
+
+
+_SECONDS = {"SECOND": 1.0, "MINUTE": 60.0}
 
 
 def _told_by_stream(raw: dict[str, Any]) -> str | None:

@@ -2,6 +2,7 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from order_worker.domain.budget import Kind
 from order_worker.domain.sightings import Outcome
 from sigmax.runtime.service_levels import Step, measured
 from sigmax.schemas.types import Submission
@@ -16,6 +17,12 @@ submit_seconds = Histogram(
     "sigmax_order_submit_seconds",
     "From the first byte of a submit to its answer",
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 3, 5),
+)
+budget_waits = Counter(
+    "sigmax_venue_budget_waits_total", "Requests that had to wait for the venue's common budget", ["kind"]
+)
+too_many_requests = Counter(
+    "sigmax_venue_too_many_requests_total", "Answers of the venue that say: too many requests", ["kind"]
 )
 fills = Counter("sigmax_fills_total", "Fills entered, by the source that brought them first", ["source"])
 approval_to_accepted = measured(Step.ORDER)
@@ -42,6 +49,9 @@ ledger_imbalances = Gauge("sigmax_ledger_imbalances", "Assets whose ledger entri
 stream_connected = Gauge("sigmax_venue_stream_connected", "1 while this replica hears the venue's user stream")
 
 OPEN = (Submission.READY, Submission.SENDING, Submission.UNKNOWN, Submission.ACKED)
+for _kind in Kind:
+    budget_waits.labels(_kind)
+    too_many_requests.labels(_kind)
 for _outcome in Outcome:
     submits.labels(_outcome)
 for _submission in OPEN:

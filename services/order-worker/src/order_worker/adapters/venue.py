@@ -1,9 +1,10 @@
 """A venue through unmodified ccxt: submits are one request, questions are retried a few bounded times."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any, TypeVar
 
 import aiohttp
@@ -12,12 +13,15 @@ import structlog
 from opentelemetry.trace import SpanKind
 
 from order_worker.adapters import metrics
-from order_worker.adapters.dialect import sighting_of, trade_of
+from order_worker.adapters.asking import Asking, told_by
+from order_worker.adapters.dialect import sighting_of, told_of, trade_of
 from order_worker.adapters.wire import Attempt, current_attempt, watched_session
+from order_worker.domain.budget import Kind, Told
+from order_worker.domain.health import Health
 from order_worker.domain.order import Order
 from order_worker.domain.sightings import DUPLICATE, Answer, Outcome, Sighting, Trade, classify
 from order_worker.domain.terms import Terms
-from order_worker.ports import VenueError
+from order_worker.ports import BudgetPort, VenueError
 from sigmax.runtime import tracing
 from sigmax.runtime.clock import ClockPort
 from sigmax.schemas.types import OrderType, TimeInForce
@@ -25,13 +29,21 @@ from sigmax.schemas.types import OrderType, TimeInForce
 log = structlog.get_logger()
 T = TypeVar("T")
 
+_STOPS = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
+_AT_MARKET = frozenset({OrderType.MARKET, OrderType.STOP})
 _CONNECTIONS_MAX = 50
-_PAUSES_S = (0.2, 0.5)
-"""Between the tries of a question."""
 _PAGE = 1000
 _PAGES_MAX = 50
 _SYMBOLS_ONE_BY_ONE_MAX = 3
-_REASON_MAX = 500
+_CLOCK_QUESTION_S = 2.0
+
+# What Binance counts for a question; other venues count less.
+_WEIGHT_TIME = 1
+_WEIGHT_ORDER = 4
+_WEIGHT_OPEN = 6
+_WEIGHT_OPEN_ALL = 80
+_WEIGHT_LISTS = 20
+"""Trades, balances, and what is traded."""
 
 
 def exchange_settings(url: str | None, api_key: str, api_secret: str, terms: Terms) -> dict[str, Any]:
@@ -70,7 +82,10 @@ def exchange_settings(url: str | None, api_key: str, api_secret: str, terms: Ter
 class CcxtVenue:
     """One account at one venue."""
 
-    def __init__(self, venue_class: str, settings: dict[str, Any], clock: ClockPort, terms: Terms) -> None:
+    def __init__(
+        self, venue_class: str, settings: dict[str, Any], clock: ClockPort, terms: Terms, budget: BudgetPort
+    ) -> None:
+        self._asking = Asking(budget, clock)
         self._clock = clock
         self._terms = terms
         self._class = venue_class
@@ -78,6 +93,11 @@ class CcxtVenue:
         self._session: aiohttp.ClientSession | None = None
         self._exchange: Any = None
         self._loading = asyncio.Lock()
+
+    @property
+    def health(self) -> Health:
+        """Say which kinds of requests are answered."""
+        return self._asking.health
 
     async def start(self) -> None:
         """Open the connection pool; nothing is asked yet."""
@@ -99,6 +119,10 @@ class CcxtVenue:
             tracing.show(span, outcome=str(answer.outcome))
             if answer.outcome is not Outcome.ACCEPTED:
                 tracing.failed(span, str(answer.outcome))
+        if answer.sent_at is not None and answer.outcome is Outcome.UNKNOWN and not answer.is_duplicate:
+            self._asking.health = self.health.failed(Kind.ORDERS, answer.sent_at, self._clock.now())
+        elif answer.sent_at is not None:
+            self._asking.health = self.health.answered(Kind.ORDERS)
         self._measure(order, answer)
         return answer
 
@@ -124,7 +148,9 @@ class CcxtVenue:
             raise ccxt.BadSymbol(f"{self._terms.venue} does not trade {order.symbol}")
         amount = self._exact(self._exchange.amount_to_precision, order.symbol, approved.quantity, "quantity")
         params: dict[str, Any] = {"clientOrderId": approved.client_order_id}
-        if approved.order_type is OrderType.MARKET:
+        if approved.order_type in _STOPS:
+            params["triggerPrice"] = self._trigger(order)
+        if approved.order_type in _AT_MARKET:
             return order.symbol, "market", str(approved.side), amount, None, params
         if approved.limit_price is None:
             raise ccxt.InvalidOrder("a limit order without a price")
@@ -133,6 +159,16 @@ class CcxtVenue:
         lifetime = TimeInForce.GTC if approved.time_in_force is TimeInForce.DAY else approved.time_in_force
         params["timeInForce"] = lifetime.upper()
         return order.symbol, "limit", str(approved.side), amount, price, params
+
+    def _trigger(self, order: Order) -> str:
+        """Give a stop's price; plain `triggerPrice` means the stop-loss family: a sale below, a purchase above."""
+        if order.approved.trigger_price is None:
+            raise ccxt.InvalidOrder("a stop order without a trigger price")
+        if not self._exchange.feature_value(order.symbol, "createOrder", "triggerPrice", False):
+            raise ccxt.NotSupported(f"{self._terms.venue} has no stop orders for {order.symbol}")
+        return self._exact(
+            self._exchange.price_to_precision, order.symbol, order.approved.trigger_price, "trigger price"
+        )
 
     def _exact(self, rounded: Callable[[str, str], str], symbol: str, value: Decimal, name: str) -> str:
         """Refuse what ccxt would round: what is sent is what was approved, to the last digit."""
@@ -150,33 +186,38 @@ class CcxtVenue:
     async def cancel(self, order: Order) -> Sighting | None:
         """Cancel an order; None when the venue says that nothing of it is open. Raises `VenueError`."""
         known, params = _reference(order)
-        reply = await self._ask(lambda: self._exchange.cancel_order(known, order.symbol, params))
+        reply = await self._asking.ask(
+            lambda: self._exchange.cancel_order(known, order.symbol, params), 1, Kind.CANCELS
+        )
         return None if reply is None else sighting_of(reply, order.client_order_id)
 
     async def find(self, order: Order) -> Sighting | None:
         """Ask for an order by its id; None when the venue does not know it. Raises `VenueError`."""
         known, params = _reference(order)
-        reply = await self._ask(lambda: self._exchange.fetch_order(known, order.symbol, params))
+        reply = await self._asking.ask(lambda: self._exchange.fetch_order(known, order.symbol, params), _WEIGHT_ORDER)
         return None if reply is None else sighting_of(reply, order.client_order_id)
 
     async def order(self, symbol: str, venue_order_id: str) -> Sighting | None:
         """Ask for an order by the venue's id. Raises `VenueError`."""
-        reply = await self._ask(lambda: self._exchange.fetch_order(venue_order_id, symbol))
+        reply = await self._asking.ask(lambda: self._exchange.fetch_order(venue_order_id, symbol), _WEIGHT_ORDER)
         return None if reply is None else sighting_of(reply)
 
     async def open_orders(self, symbols: Collection[str]) -> list[Sighting]:
         """Give the orders that rest. Raises `VenueError`."""
         if len(symbols) > _SYMBOLS_ONE_BY_ONE_MAX:
-            return [sighting_of(each) for each in await self._ask(self._exchange.fetch_open_orders) or ()]
+            everything = await self._asking.ask(self._exchange.fetch_open_orders, _WEIGHT_OPEN_ALL)
+            return [sighting_of(each) for each in everything or ()]
         found = []
         for symbol in symbols:
-            replies = await self._ask(lambda symbol=symbol: self._exchange.fetch_open_orders(symbol))  # type: ignore[misc]
+            replies = await self._asking.ask(partial(self._exchange.fetch_open_orders, symbol), _WEIGHT_OPEN)
             found += [sighting_of(each) for each in replies or ()]
         return found
 
     async def trades_of(self, order: Order) -> list[Trade]:
         """Give the trades of one order that the venue has. Raises `VenueError`."""
-        replies = await self._ask(lambda: self._exchange.fetch_order_trades(order.venue_order_id, order.symbol))
+        replies = await self._asking.ask(
+            lambda: self._exchange.fetch_order_trades(order.venue_order_id, order.symbol), _WEIGHT_LISTS
+        )
         return [trade_of(each) for each in replies or ()]
 
     async def trades(self, symbol: str, since: datetime) -> list[Trade]:
@@ -184,7 +225,9 @@ class CcxtVenue:
         since_ms = int(since.timestamp() * 1000)
         found: dict[str, Trade] = {}
         for _ in range(_PAGES_MAX):
-            page = await self._ask(lambda start=since_ms: self._exchange.fetch_my_trades(symbol, start, _PAGE))  # type: ignore[misc]
+            page = await self._asking.ask(
+                partial(self._exchange.fetch_my_trades, symbol, since_ms, _PAGE), _WEIGHT_LISTS
+            )
             trades = [trade_of(each) for each in page or ()]
             found |= {trade.execution_id: trade for trade in trades}
             newest_ms = int(trades[-1].executed_at.timestamp() * 1000) if trades else since_ms
@@ -195,40 +238,44 @@ class CcxtVenue:
 
     async def balances(self) -> dict[str, Decimal]:
         """Give free and locked together, by asset. Raises `VenueError`."""
-        reply: Any = await self._ask(self._exchange.fetch_balance)
+        reply: Any = await self._asking.ask(self._exchange.fetch_balance, _WEIGHT_LISTS)
         return {asset: Decimal(amount) for asset, amount in reply["total"].items() if amount}
 
     async def now(self) -> datetime:
-        """Give the venue's time. Raises `VenueError`."""
-        reply: Any = await self._ask(self._exchange.fetch_time)
+        """Give the venue's time, asked once and not for long: a late answer tells no time. Raises `VenueError`."""
+
+        async def asked() -> Any:
+            async with asyncio.timeout(_CLOCK_QUESTION_S):
+                return await self._exchange.fetch_time()
+
+        reply: Any = await self._asking.ask(asked, _WEIGHT_TIME, is_retried=False)
         return datetime.fromtimestamp(int(reply) / 1000, UTC)
 
     async def symbols(self) -> frozenset[str]:
         """Give what is traded there, asked anew. Raises `VenueError`."""
         async with self._loading:
-            return frozenset(await self._ask(lambda: self._exchange.load_markets(True)) or ())
+            return frozenset(await self._asking.ask(partial(self._exchange.load_markets, True), _WEIGHT_LISTS) or ())
+
+    async def limits(self) -> Told:
+        """Give how many requests the venue says it takes; nothing where its class has no word for it.
+
+        Raises `VenueError`.
+        """
+        ask = getattr(self._exchange, "public_get_exchangeinfo", None)
+        if ask is None:
+            return Told()
+        reply: Any = await self._asking.ask(partial(ask, self._any_symbol()), _WEIGHT_LISTS)
+        return told_of(reply.get("rateLimits") or ())
+
+    def _any_symbol(self) -> dict[str, str]:
+        """Name one market where some are known: of all of them the answer is megabytes long."""
+        markets = list((self._exchange.markets or {}).values())
+        return {"symbol": markets[0]["id"]} if markets else {}
 
     async def _know(self, symbol: str) -> None:
         if symbol not in (self._exchange.markets or {}):
             async with self._loading:
                 await self._exchange.load_markets(True)
-
-    async def _ask(self, question: Callable[[], Awaitable[T]]) -> T | None:
-        """Ask, and ask again after a passing fault; None when the venue knows no such order."""
-        for pause_s in (*_PAUSES_S, None):
-            try:
-                return await question()
-            except ccxt.OrderNotFound:
-                return None
-            except (ccxt.DDoSProtection, ccxt.RateLimitExceeded) as error:
-                raise VenueError(_told(error)) from error
-            except ccxt.OperationFailed as error:
-                if pause_s is None:
-                    raise VenueError(_told(error)) from error
-            except Exception as error:
-                raise VenueError(_told(error)) from error
-            await asyncio.sleep(pause_s)
-        raise AssertionError
 
 
 def _reference(order: Order) -> tuple[str | None, dict[str, str]]:
@@ -240,10 +287,12 @@ def _reference(order: Order) -> tuple[str | None, dict[str, str]]:
 
 def _explained(error: Exception, attempt: Attempt) -> Answer:
     kinds = [kind.__name__ for kind in type(error).__mro__]
-    text = _told(error)
+    text = told_by(error)
     outcome = classify(kinds, text, has_left=attempt.sent_at is not None)
-    return Answer(outcome, text, is_duplicate=DUPLICATE in text, sent_at=attempt.sent_at)
-
-
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:_REASON_MAX]
+    return Answer(
+        outcome,
+        text,
+        is_duplicate=DUPLICATE in text,
+        sent_at=attempt.sent_at,
+        retry_after_s=attempt.retry_after_s if outcome is Outcome.LIMITED else None,
+    )

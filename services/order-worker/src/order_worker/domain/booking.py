@@ -12,7 +12,7 @@ from sigmax.domain.ledger import Entry, Execution, LedgerAccount, entries_of
 from sigmax.domain.orders import heed, status_of, step
 from sigmax.schemas.market import base_of, quote_of
 from sigmax.schemas.orders import CashBalance, Fill, OrderApproved
-from sigmax.schemas.types import OrderStatus, OrderType, Submission
+from sigmax.schemas.types import OrderStatus, Submission
 
 _NEVER_THERE = frozenset({Submission.READY, Submission.REFUSED, Submission.ABSENT})
 
@@ -125,7 +125,7 @@ def breaches(order: Order, trade: Trade) -> list[str]:
         found.append(f"traded {trade.symbol}, approved {order.symbol}")
     if trade.side is not approved.side:
         found.append(f"{trade.side}, approved {approved.side}")
-    if approved.order_type is OrderType.LIMIT and approved.limit_price is not None:
+    if approved.limit_price is not None:
         worse_by = (trade.price - approved.limit_price) * approved.side.sign
         if worse_by > 0:
             found.append(f"at {trade.price}, limit {approved.limit_price}")

@@ -105,6 +105,11 @@ class Order:
         wait: timedelta = terms.retry_after * attempts
         return replace(self, submission=submission, attempts=attempts, reason=reason, not_before=now + wait)
 
+    def limited(self, reason: str, until: datetime) -> "Order":
+        """Put back an order that the venue had no room for; its approval's time bounds how often."""
+        submission = step(self.submission, Submission.READY)
+        return replace(self, submission=submission, reason=reason, not_before=until)
+
     def event(self, now: datetime) -> OrderEvent:
         """Tell the others how the order stands."""
         approved = self.approved
@@ -121,6 +126,7 @@ class Order:
             order_type=approved.order_type,
             quantity=approved.quantity,
             limit_price=approved.limit_price,
+            trigger_price=approved.trigger_price,
             status=self.status,
             submission=self.submission,
             filled_quantity=self.filled_quantity,

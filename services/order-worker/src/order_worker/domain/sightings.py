@@ -48,6 +48,8 @@ class Outcome(StrEnum):
     ACCEPTED = "accepted"
     REFUSED = "refused"
     """The venue said no, by a word that it documents as not accepted."""
+    LIMITED = "limited"
+    """The venue said "too many requests": it did not take the order, and a later try may succeed."""
     UNKNOWN = "unknown"
     NOT_SENT = "not_sent"
     """No byte left the host, and a later try may succeed."""
@@ -67,6 +69,8 @@ class Answer:
     """The venue says that it has an order of this id already: ask for it at once."""
     sent_at: datetime | None = None
     """When the first byte was about to leave; None when none did."""
+    retry_after_s: float | None = None
+    """How long the venue wants to be left alone, where it was limited and said so."""
 
 
 _PROOF_OF_REFUSAL = frozenset(
@@ -77,10 +81,11 @@ _PROOF_OF_REFUSAL = frozenset(
         "OperationRejected",
         "AuthenticationError",
         "InvalidNonce",
-        "DDoSProtection",
-        "RateLimitExceeded",
     }
 )
+_TOO_MANY = frozenset({"DDoSProtection", "RateLimitExceeded"})
+_KEY_REFUSED = "-2015"
+"""ccxt calls a key that was refused after it had worked before a protection against floods."""
 _PASSING = frozenset({"NetworkError", "OperationFailed", "TimeoutError", "OSError", "DeadlinePassedError"})
 
 
@@ -94,4 +99,6 @@ def classify(kinds: Collection[str], text: str, *, has_left: bool) -> Outcome:
         return Outcome.NOT_SENT if _PASSING.intersection(kinds) else Outcome.UNSENDABLE
     if DUPLICATE in text:
         return Outcome.UNKNOWN
+    if _TOO_MANY.intersection(kinds):
+        return Outcome.REFUSED if _KEY_REFUSED in text else Outcome.LIMITED
     return Outcome.REFUSED if _PROOF_OF_REFUSAL.intersection(kinds) else Outcome.UNKNOWN

@@ -33,7 +33,7 @@ async def on_order_approved(approved: OrderApproved, desk: Desk) -> None:
                 elif approved.account_id != desk.terms.account_id:
                     foreign = f"account {approved.account_id} is not this worker's"
                     await change(page, added, added.unplaced(foreign), now)
-    await send_key(desk, (approved.account_id, approved.instrument_id))
+    await send_key(desk, (approved.account_id, approved.instrument_id), is_exit=approved.reduce_only)
 
 
 async def on_cancel_requested(request: CancelRequested, desk: Desk) -> None:

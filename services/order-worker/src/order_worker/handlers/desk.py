@@ -11,7 +11,7 @@ import structlog
 from order_worker.domain.breaker import Breaker
 from order_worker.domain.order import Order, is_news, renumbered
 from order_worker.domain.terms import Terms
-from order_worker.ports import BooksPort, InstrumentsPort, PagePort, VenuePort
+from order_worker.ports import BooksPort, BudgetPort, InstrumentsPort, PagePort, VenuePort
 from sigmax.runtime.clock import ClockPort
 from sigmax.runtime.faults import is_passing
 from sigmax.schemas.control import Alert
@@ -34,6 +34,7 @@ class Desk:
     instruments: InstrumentsPort
     clock: ClockPort
     terms: Terms
+    budget: BudgetPort
     breaker: Breaker = field(default_factory=Breaker)
     is_reconciled: bool = False
     """This process has held the books against the venue once: nothing is sent before."""

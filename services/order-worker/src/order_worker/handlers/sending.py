@@ -2,17 +2,19 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
 from order_worker.domain.breaker import Breaker
+from order_worker.domain.budget import TOO_MANY_S, Kind, closed_by
 from order_worker.domain.order import Order
 from order_worker.domain.permission import refusal_to_send
 from order_worker.domain.sightings import Answer, Outcome
 from order_worker.handlers.booking import News, book
 from order_worker.handlers.desk import Changed, Desk, alert, change, insist
 from order_worker.handlers.working import cancel_at_venue
+from order_worker.ports import BudgetUnreadableError, Claim
 from sigmax.schemas.types import AlertLevel, Submission
 
 log = structlog.get_logger()
@@ -21,12 +23,16 @@ _IN_A_ROW_MAX = 20
 """Orders of one key that one call sends; what is left, the sweep finds."""
 _KEYS_MAX = 20
 _EXPIRED_MAX = 100
+_BUDGET_PATIENCE_S = 10.0
+"""For room in the venue's budget, before the claim: no lease runs yet. Afterwards the row waits for the sweep."""
 
 
-async def send_key(desk: Desk, key: tuple[str, str]) -> None:
+async def send_key(
+    desk: Desk, key: tuple[str, str], *, is_exit: bool = False, patience_s: float = _BUDGET_PATIENCE_S
+) -> None:
     """Send what waits for an account and instrument, one order after the other."""
     for _ in range(_IN_A_ROW_MAX):
-        if not await _send_next(desk, key):
+        if not await _send_next(desk, key, is_exit=is_exit, patience_s=patience_s):
             return
 
 
@@ -39,22 +45,23 @@ async def sweep(desk: Desk) -> None:
             await change(page, order, order.unplaced(f"{late}; {order.reason}" if order.reason else late), now)
     if desk.may_send(now):
         keys = await desk.books.ready_keys(now, _KEYS_MAX)
-        await asyncio.gather(*(send_key(desk, key) for key in keys))
+        await asyncio.gather(*(send_key(desk, key, is_exit=is_exit, patience_s=0) for key, is_exit in keys.items()))
 
 
-async def _send_next(desk: Desk, key: tuple[str, str]) -> bool:
+async def _send_next(desk: Desk, key: tuple[str, str], *, is_exit: bool, patience_s: float) -> bool:
     """Send the next order of a key; True when another waits behind it."""
+    if not desk.may_send(desk.clock.now()) or not await _has_room(desk, is_exit=is_exit, patience_s=patience_s):
+        return False
     now = desk.clock.now()
-    if not desk.may_send(now):
-        return False
-    claim = await desk.books.claim(key, now)
+    claim = await _claim(desk, key, now)
     if claim is None:
+        await desk.budget.give_back(Kind.ORDERS)
         return False
-    desk.breaker = desk.breaker.probing(now)
     order = claim.order
     refusal = refusal_to_send(order, claim.stages, desk.terms, desk.clock.now())
     answer = Answer(Outcome.UNSENDABLE, refusal) if refusal else await desk.venue.submit(order)
     desk.breaker = _breaker_after(desk.breaker, answer, desk.clock.now())
+    await _settle_budget(desk, answer)
     lease_ends = now + desk.terms.lease
     changed = await insist(desk, lambda: _record(desk, order, answer), lease_ends)
     if changed is None:
@@ -62,6 +69,40 @@ async def _send_next(desk: Desk, key: tuple[str, str]) -> bool:
     if changed.order.needs_cancel:
         await cancel_at_venue(desk, changed.order)
     return changed.is_key_waiting
+
+
+async def _has_room(desk: Desk, *, is_exit: bool, patience_s: float) -> bool:
+    """Take one order from the venue's budget, waiting for room; False when there is none in time."""
+    waited_s = 0.0
+    try:
+        while wait_s := await desk.budget.take(Kind.ORDERS, is_exit=is_exit):
+            waited_s += wait_s
+            if waited_s > patience_s:
+                return False
+            await asyncio.sleep(wait_s)
+    except BudgetUnreadableError as error:
+        log.warning("not_sent_uncounted", error=str(error))
+        return False
+    return True
+
+
+async def _claim(desk: Desk, key: tuple[str, str], now: datetime) -> Claim | None:
+    """Claim the next order of a key, unless sends have been stopped meanwhile; a probe is one order and no more."""
+    if not desk.may_send(now):
+        return None
+    before, desk.breaker = desk.breaker, desk.breaker.probing(now)
+    claim = await desk.books.claim(key, now)
+    if claim is None and desk.breaker is not before and desk.breaker == before.probing(now):
+        desk.breaker = before  # nothing was tried
+    return claim
+
+
+async def _settle_budget(desk: Desk, answer: Answer) -> None:
+    if answer.sent_at is None:
+        await desk.budget.give_back(Kind.ORDERS)
+    elif answer.outcome is Outcome.LIMITED:
+        for kind in closed_by(Kind.ORDERS, answer.reason):
+            await desk.budget.close(kind, answer.retry_after_s or TOO_MANY_S)
 
 
 async def _record(desk: Desk, claimed: Order, answer: Answer) -> Changed | None:
@@ -83,6 +124,8 @@ async def _record(desk: Desk, claimed: Order, answer: Answer) -> Changed | None:
 def _after(order: Order, answer: Answer, now: datetime, desk: Desk) -> Order:
     if answer.outcome is Outcome.REFUSED:
         return order.refused(answer.reason)
+    if answer.outcome is Outcome.LIMITED:
+        return order.limited(answer.reason, now + timedelta(seconds=answer.retry_after_s or TOO_MANY_S))
     if answer.outcome is Outcome.NOT_SENT:
         return order.not_sent(answer.reason, now, desk.terms)
     if answer.outcome is Outcome.UNSENDABLE:
@@ -92,6 +135,6 @@ def _after(order: Order, answer: Answer, now: datetime, desk: Desk) -> Order:
 
 
 def _breaker_after(breaker: Breaker, answer: Answer, now: datetime) -> Breaker:
-    if answer.outcome in (Outcome.ACCEPTED, Outcome.REFUSED):
+    if answer.outcome in (Outcome.ACCEPTED, Outcome.REFUSED, Outcome.LIMITED):
         return Breaker()
     return breaker if answer.outcome is Outcome.UNSENDABLE else breaker.failed(now)
