@@ -87,13 +87,16 @@ def make_changeable(op: Any, *tables: str) -> None:
     """Undo `make_append_only`; the service's own rights stay as they are."""
     for table in tables:
         op.execute(f"DROP TRIGGER append_only ON {table}")
-    op.execute("DROP FUNCTION refuse_change()")
+    op.execute(_DROP_UNUSED)
 
 
 _REFUSE_CHANGE = """
-CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
     RAISE EXCEPTION '%.% is history: its rows are never changed or removed', TG_TABLE_SCHEMA, TG_TABLE_NAME
         USING ERRCODE = 'insufficient_privilege';
 END $$
+"""
+_DROP_UNUSED = """
+DO $$ BEGIN DROP FUNCTION refuse_change(); EXCEPTION WHEN dependent_objects_still_exist THEN NULL; END $$
 """
