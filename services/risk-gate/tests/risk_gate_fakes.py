@@ -1,7 +1,7 @@
 """The world in memory: the same rules, kept with the domain's own functions."""
 
 import copy
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from risk_gate_builders import BTC, KEY, NOW, a_quote, an_account, an_instrument, some_limits
+from risk_gate_stage_fakes import FakeFeed, FakeStageLedger, Standing
 
 from risk_gate.domain.book import FillEffect, cash_needed, final_quantity, leaves_after
 from risk_gate.domain.judging import Proposal
@@ -31,7 +32,7 @@ from sigmax.schemas.base import Message
 from sigmax.schemas.market import Instrument, Quote, nanoseconds
 from sigmax.schemas.orders import Fill, OrderApproved, OrderDenied, OrderEvent, PositionChanged, Reconciled
 from sigmax.schemas.signals import Decision, JudgementRequested, Signal
-from sigmax.schemas.types import Scope, Side, Stage
+from sigmax.schemas.types import Posture, Scope, Side, Stage
 
 ZERO = Decimal(0)
 
@@ -76,9 +77,10 @@ class State:
     own: dict[tuple[str, str], Decimal] = field(default_factory=dict)
     cash: dict[str, Count] = field(default_factory=lambda: {"USDT": Count(Decimal(100_000))})
     proposals: dict[UUID, tuple[Proposal, datetime | None]] = field(default_factory=dict)
+    standing: Standing = field(default_factory=Standing)
 
 
-class FakeLedger:
+class FakeLedger(FakeStageLedger):
     def __init__(self, state: State) -> None:
         self.state = state
 
@@ -199,33 +201,6 @@ class FakeLedger:
             for name, account in self.state.accounts.items()
         ]
 
-    async def stages(self) -> list[CurrentStage]:
-        return list(self.state.stages.values())
-
-    async def stage(self, scope: Scope, scope_id: str) -> CurrentStage | None:
-        return self.state.stages.get((scope, scope_id))
-
-    async def set_stage(self, stage: CurrentStage, now: datetime) -> int:
-        known = self.state.stages.get((stage.scope, stage.scope_id))
-        version = known.version + 1 if known else 1
-        self.state.stages[stage.scope, stage.scope_id] = replace(stage, version=version)
-        return version
-
-    async def open_orders(self, scope: Scope, scope_id: str) -> list[tuple[str, str]]:
-        approved = [order.approved for order in self.state.orders.values() if order.leaves and order.final is None]
-        subject = {
-            Scope.GLOBAL: lambda _: "global",
-            Scope.VENUE: lambda each: each.venue,
-            Scope.ACCOUNT: lambda each: each.account_id,
-            Scope.STRATEGY: lambda each: each.strategy_id,
-            Scope.INSTRUMENT: lambda each: each.instrument_id,
-        }[scope]
-        return [(each.client_order_id, each.account_id) for each in approved if subject(each) == scope_id]
-
-    async def open_order(self, client_order_id: str) -> tuple[str, str] | None:
-        found = await self.open_orders(Scope.GLOBAL, "global")
-        return next((order for order in found if order[0] == client_order_id), None)
-
 
 def _reserved(order: FakeOrder) -> Reserved:
     approved = order.approved
@@ -273,12 +248,16 @@ class FakeClock:
 class FakeMeter:
     verdicts: list[OrderApproved | OrderDenied] = field(default_factory=list)
     shown: Sequence[CurrentStage] = ()
+    shown_postures: dict[str, Posture] = field(default_factory=dict)
 
     def decided(self, verdict: OrderApproved | OrderDenied, *, took_s: float, price_age_s: float | None) -> None:
         self.verdicts.append(verdict)
 
     def stages(self, stages: Sequence[CurrentStage]) -> None:
         self.shown = stages
+
+    def postures(self, postures: Mapping[str, Posture]) -> None:
+        self.shown_postures = dict(postures)
 
 
 class FakeWorld:
@@ -289,6 +268,7 @@ class FakeWorld:
         self.clock = FakeClock()
         self.market = FakeMarket(self.clock)
         self.meter = FakeMeter()
+        self.feed = FakeFeed()
         self.world = World(
             clock=self.clock,
             open_ledger=self.open_ledger,
@@ -297,6 +277,7 @@ class FakeWorld:
             approval_key=KEY,
             approval_lifetime=timedelta(seconds=15),
             judgement_grace=timedelta(seconds=1),
+            feed=self.feed,
         )
 
     @asynccontextmanager

@@ -1,10 +1,11 @@
-"""Every change of a stage stays on record.
+"""Every change of a stage or posture stays on record, and every rung of the failure ladder.
 
 Revision ID: 0004
 """
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 from sigmax.runtime.migrations import grant_no_more
 
@@ -14,11 +15,11 @@ branch_labels = None
 depends_on = None
 
 _TIME = sa.DateTime(timezone=True)
-_HISTORY = ("stage_changes",)
+_HISTORY = ("stage_changes", "postures", "ladder_events")
 
 
 def upgrade() -> None:
-    """Add the history of stages."""
+    """Add three histories."""
     op.create_table(
         "stage_changes",
         sa.Column("scope", sa.Text, primary_key=True),
@@ -31,6 +32,31 @@ def upgrade() -> None:
         sa.Column("changed_at", _TIME, nullable=False),
     )
     op.create_index("ix_stage_changes_changed_at", "stage_changes", ["changed_at"])
+    op.create_table(
+        "postures",
+        sa.Column("posture_id", sa.BigInteger, sa.Identity(), primary_key=True, comment="the highest is in force"),
+        sa.Column("account_id", sa.Text, nullable=False),
+        sa.Column("posture", sa.Text, nullable=False),
+        sa.Column("is_manual", sa.Boolean, nullable=False),
+        sa.Column("cause", sa.Text, nullable=False, comment="evaluated, by_hand, released, forced"),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("changed_by", sa.Text, nullable=False),
+        sa.Column("changed_at", _TIME, nullable=False),
+        sa.Column("evaluate_at", _TIME, comment="when the weather is asked again; null while a person holds it"),
+    )
+    op.create_index("ix_postures_account_id", "postures", ["account_id", "posture_id"])
+    op.create_table(
+        "ladder_events",
+        sa.Column("event_id", sa.BigInteger, sa.Identity(), primary_key=True, comment="the highest is where it stands"),
+        sa.Column("fault", sa.Text, nullable=False),
+        sa.Column("scope", sa.Text, nullable=False),
+        sa.Column("scope_id", sa.Text, nullable=False),
+        sa.Column("step", sa.Integer, sa.CheckConstraint("step >= 0"), nullable=False, comment="0 is none"),
+        sa.Column("text", sa.Text, nullable=False),
+        sa.Column("snapshot", postgresql.JSONB, comment="of the books, at a grave step"),
+        sa.Column("at", _TIME, nullable=False),
+    )
+    op.create_index("ix_ladder_events_subject", "ladder_events", ["fault", "scope", "scope_id", "event_id"])
     for table in _HISTORY:
         # The function that refuses is there since the second revision.
         grant_no_more(op, "risk_gate", {table: "SELECT, INSERT"})
@@ -41,6 +67,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take the history of stages away."""
+    """Take the histories away."""
     for table in _HISTORY:
         op.drop_table(table)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from risk_gate_builders import BTC, ETH, NOW, a_quote, a_reconciliation, an_account, an_instrument, some_limits
 
-from risk_gate.domain.facts import Outcomes, VenueState
+from risk_gate.domain.facts import Outcomes, Unknown
 from risk_gate.domain.losses import Marks
 from risk_gate.domain.market_view import concerned, fresh_prices, market_views, twins
 from risk_gate.domain.situation import Holding
@@ -33,10 +33,6 @@ def watched(**changes: Any) -> Watched:
 def stages_of(found: list[Any]) -> list[Stage]:
     assert all((each.scope, each.scope_id, each.changed_by) == (Scope.ACCOUNT, "paper", "risk-gate") for each in found)
     return [each.stage for each in found]
-
-
-def a_venue(unknown: int) -> VenueState:
-    return VenueState("paper", True, None, Decimal(0), unknown, NOW)
 
 
 @pytest.mark.parametrize(
@@ -74,11 +70,9 @@ def test_too_many_orders_that_fill_nothing_call_for_caution(ended: int, unfilled
     assert stages_of(account_downs(watched(outcomes=Outcomes(ended, unfilled)), PRICES)) == stages
 
 
-@pytest.mark.parametrize(
-    ("ours", "told", "stages"), [(0, 0, []), (1, 1, []), (2, 0, [Stage.REDUCING]), (0, 2, [Stage.REDUCING])]
-)
-def test_two_orders_that_nobody_knows_of_reduce(ours: int, told: int, stages: list[Stage]) -> None:
-    assert stages_of(account_downs(watched(orders_unknown=ours, venue=a_venue(told)), PRICES)) == stages
+@pytest.mark.parametrize(("unknown", "stages"), [(0, []), (1, []), (2, [Stage.REDUCING])])
+def test_two_orders_that_nobody_knows_of_reduce(unknown: int, stages: list[Stage]) -> None:
+    assert stages_of(account_downs(watched(unknown=Unknown(account=unknown)), PRICES)) == stages
 
 
 def test_limits_that_cannot_be_read_halt() -> None:

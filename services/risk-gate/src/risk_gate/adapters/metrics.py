@@ -1,12 +1,12 @@
 """What Prometheus sees of the decisions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from prometheus_client import Counter, Gauge, Histogram
 
 from risk_gate.domain.stages import CurrentStage, strictest_by_scope
 from sigmax.schemas.orders import OrderApproved, OrderDenied
-from sigmax.schemas.types import DenialCode, Scope
+from sigmax.schemas.types import DenialCode, Posture, Scope
 
 _APPROVED = Counter("sigmax_risk_gate_approved_total", "Orders approved")
 _DENIED = Counter("sigmax_risk_gate_denied_total", "Signals denied", ["code"])
@@ -33,6 +33,9 @@ _STAGE = Gauge(
 _STAGE_CHANGES = Gauge(
     "sigmax_risk_gate_stage_changes", "Changes of stage so far, all scopes of a kind together", ["scope"]
 )
+_POSTURE = Gauge(
+    "sigmax_risk_gate_posture", "How boldly an account trades: 1 for the posture in force", ["account", "posture"]
+)
 for _code in DenialCode:
     _DENIED.labels(_code)
 
@@ -57,3 +60,9 @@ class PrometheusMeter:
             _STAGE.labels(scope).set(strictest.severity)
         for scope in Scope:
             _STAGE_CHANGES.labels(scope).set(sum(current.version for current in stages if current.scope is scope))
+
+    def postures(self, postures: Mapping[str, Posture]) -> None:
+        """Show the posture of each account; there are few of both."""
+        for account_id, current in postures.items():
+            for posture in Posture:
+                _POSTURE.labels(account_id, posture).set(posture is current)

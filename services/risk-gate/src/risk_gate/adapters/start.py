@@ -2,7 +2,7 @@
 
 from sqlalchemy import text
 
-from risk_gate.adapters.postgres import read_limits
+from risk_gate.adapters.rows import read_limits
 from risk_gate.domain.limits import RiskLimits
 from risk_gate.domain.situation import Account
 from risk_gate.domain.stages import GLOBAL

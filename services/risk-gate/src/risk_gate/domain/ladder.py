@@ -117,6 +117,11 @@ class Rung:
         """Name the fault and whom it concerns."""
         return str(self.fault), str(self.scope), self.scope_id
 
+    @property
+    def is_grave(self) -> bool:
+        """Say whether somebody will want to know how the books stood."""
+        return self.level in {AlertLevel.DANGER, AlertLevel.CRITICAL}
+
 
 def rungs(view: View, rule: LadderRule, now: datetime) -> tuple[Rung, ...]:
     """Give every fault that stands on a rung now."""

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from risk_gate.domain.ladder import MarketView
+from risk_gate.domain.ladder import LadderRule, MarketView
 from risk_gate.domain.watchdogs import Watched
 from sigmax.schemas.market import Instrument, Quote, moment, symbol_of
 
@@ -87,3 +87,9 @@ def _elsewhere(
         return fill[0], "at our venue's last fill"
     twin = next((name for name in others if name in prices), None)
     return (None, "") if twin is None else (prices[twin], f"at {twin}")
+
+
+def is_any_quiet(markets: Iterable[MarketView], rule: LadderRule, now: datetime) -> bool:
+    """Say whether a market has been silent for so long that the whole feed is to be looked at."""
+    shortest = timedelta(seconds=float(rule.gap_cached_s))
+    return any(market.newest_at is None or now - market.newest_at > shortest for market in markets)

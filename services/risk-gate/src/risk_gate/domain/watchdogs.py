@@ -29,6 +29,7 @@ class Watched:
     limits: RiskLimits | None
     """None where they cannot be read."""
     cash: Decimal = Decimal(0)
+    """As counted by fills."""
     holdings: dict[str, Holding] = field(default_factory=dict)
     working: frozenset[str] = frozenset()
     """Instruments with an order that may still fill."""
@@ -36,7 +37,7 @@ class Watched:
     """By instrument, price and time of the newest."""
     marks: Marks = field(default_factory=Marks)
     outcomes: Outcomes = field(default_factory=Outcomes)
-    orders_unknown: int = 0
+    unknown: Unknown = field(default_factory=Unknown)
     venue: VenueState | None = None
 
     @property
@@ -46,8 +47,8 @@ class Watched:
         return frozenset(held | self.working)
 
     def equity(self, prices: dict[str, Decimal]) -> Decimal | None:
-        """Value cash and holdings; None where something held has no fresh price, for a guess would be no mark."""
-        held = {name: holding.low for name, holding in self.holdings.items() if holding.low or holding.high}
+        """Value cash and holdings as counted; None where one has no fresh price, for a guess would be no mark."""
+        held = {name: holding.filled for name, holding in self.holdings.items() if holding.filled}
         if not held.keys() <= prices.keys():
             return None
         return self.cash + sum((quantity * prices[name] for name, quantity in held.items()), Decimal(0))
@@ -58,10 +59,9 @@ def account_downs(watched: Watched, prices: dict[str, Decimal]) -> list[StageCha
     account_id = watched.account.account_id
     if watched.limits is None:
         return [StageChange(Scope.ACCOUNT, account_id, Stage.HALTED, "its limits cannot be read")]
-    known = watched.venue.orders_unknown if watched.venue else 0
     found = [
         ratio_stage(watched.outcomes, watched.limits),
-        unknown_stage(Unknown(account=max(watched.orders_unknown, known)), watched.limits),
+        unknown_stage(watched.unknown, watched.limits),
     ]
     equity = watched.equity(prices)
     if equity is not None:

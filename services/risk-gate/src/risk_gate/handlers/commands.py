@@ -4,11 +4,13 @@ from collections.abc import Awaitable, Callable
 
 from risk_gate.domain.situation import Account
 from risk_gate.domain.stages import GLOBAL, StageChange, one_step_up, refusal_to_raise
+from risk_gate.handlers.postures import set_posture
+from risk_gate.handlers.refusing import is_alone, people_of, refusal
+from risk_gate.handlers.flattening import flatten
 from risk_gate.handlers.stages import cancel_open, cancel_request, lower, set_stage
 from risk_gate.ports import LedgerPort, World
-from sigmax.domain.two_people import needs_second_person, second_person_problem
-from sigmax.schemas.control import Alert, Command, CommandName
-from sigmax.schemas.types import AlertLevel, Scope, Stage
+from sigmax.schemas.control import Command, CommandName
+from sigmax.schemas.types import Scope, Stage
 
 Action = Callable[[Command, LedgerPort, World], Awaitable[None]]
 
@@ -72,43 +74,12 @@ async def _raise(command: Command, wanted: Stage, ledger: LedgerPort, world: Wor
         ledger.publish(refusal(command, code, reason, world))
 
 
-def is_alone(command: Command, ledger: LedgerPort, world: World, from_stage: Stage | None = None) -> bool:
-    """Say whether a command lacks the second person it needs; then it is refused, and people hear of it."""
-    if not needs_second_person(command.command, command.values, from_stage):
-        return False
-    problem = second_person_problem(command, world.clock.now())
-    if problem is not None:
-        ledger.publish(refusal(command, "second_person_missing", f"it needs two people, and {problem}", world))
-    return problem is not None
-
-
 async def _cancel(command: Command, ledger: LedgerPort, world: World) -> None:
     order = await ledger.open_order(command.subject)
     if order is None:
         ledger.publish(refusal(command, "cancel_refused", "no open order has this id", world))
     else:
         ledger.publish(cancel_request(_change(command, Stage.NORMAL), *order, world, command))
-
-
-def refusal(command: Command, code: str, reason: str, world: World) -> Alert:
-    """Tell people that a command was not carried out, and why."""
-    whose = command.scope if command.scope is Scope.GLOBAL else f"{command.scope} {command.subject}"
-    subject = command.subject if command.command is CommandName.CANCEL_ORDER else whose
-    return Alert(
-        **Alert.after(command, world.clock.now(), part=code),
-        producer="risk_gate",
-        level=AlertLevel.WARNING,
-        code=code,
-        subject=command.subject,
-        text=f"{command.command} of {subject}, asked for by {command.requested_by}, was refused: {reason}."[:2000],
-        dedupe_key=f"{code}:{command.scope}:{command.subject}"[:200],
-    )
-
-
-def people_of(command: Command) -> str:
-    """Name who asked for a command and, where two are needed, who approved it."""
-    asker = command.requested_by
-    return f"{asker}, {command.approved_by}" if command.approved_by else asker
 
 
 def _concerns(command: Command, account: Account) -> bool:
@@ -129,5 +100,7 @@ _ACTIONS: dict[CommandName, Action] = {
     CommandName.HALT: _halt,
     CommandName.RESUME: _resume,
     CommandName.SET_STAGE: _set_stage,
+    CommandName.SET_POSTURE: set_posture,
     CommandName.CANCEL_ORDER: _cancel,
+    CommandName.FLATTEN: flatten,
 }

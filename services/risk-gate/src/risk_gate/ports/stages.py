@@ -1,15 +1,20 @@
-"""What stages, postures, and the watch need of a transaction."""
+"""What stages, postures, and the watch need of the world."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Protocol
 
+from risk_gate.domain.ladder import Rung, Step
+from risk_gate.domain.postures import PostureRow
 from risk_gate.domain.stages import CurrentStage
-from sigmax.schemas.types import Scope
+from risk_gate.domain.watchdogs import Watched
+from sigmax.schemas.market import Instrument
+from sigmax.schemas.types import Posture, Scope
 
 
 class StageLedgerPort(Protocol):
-    """The stages, and the orders that a stop takes off the venue."""
+    """The stages, and the orders that a stop takes off the venue; the postures, and the rungs on record."""
 
     async def stages(self) -> Sequence[CurrentStage]:
         """Give every stored stage that can be read."""
@@ -29,4 +34,44 @@ class StageLedgerPort(Protocol):
 
     async def open_order(self, client_order_id: str) -> tuple[str, str] | None:
         """Give client order id and account of one order, or None when it cannot fill any more."""
+        ...
+
+    async def watched(self, now: datetime) -> Sequence[Watched]:
+        """Give each account as it stands, nothing locked."""
+        ...
+
+    async def ladder_steps(self) -> Sequence[Step]:
+        """Give the rung on record of every fault that was ever on one."""
+        ...
+
+    async def record_rung(self, step: Step, rung: Rung | None, now: datetime) -> None:
+        """Keep that a fault is on another rung now, with a picture of the books where it is a grave one."""
+        ...
+
+    async def postures(self) -> Mapping[str, tuple[Posture, PostureRow | None]]:
+        """Give each account's posture, and its newest row; None where it never had one but that of its limits."""
+        ...
+
+    async def add_posture(self, row: PostureRow) -> None:
+        """Keep a posture; the newest is in force."""
+        ...
+
+    async def stops_in_a_row(self, account_id: str) -> int:
+        """Count the stop-losses since the last winning exit, and since a posture was last chosen or forced."""
+        ...
+
+
+class FeedPort(Protocol):
+    """The market as a whole. What cannot be read is absent."""
+
+    async def instruments(self) -> Mapping[str, Instrument]:
+        """Give all that the collector lists, as it was a few seconds ago at most."""
+        ...
+
+    async def closes(self) -> Mapping[str, Sequence[Decimal]]:
+        """Give the closing prices of each instrument's newest bars, the oldest first."""
+        ...
+
+    async def vix(self) -> tuple[Decimal, datetime] | None:
+        """Give the newest VIX and its time, where anybody tells one."""
         ...
