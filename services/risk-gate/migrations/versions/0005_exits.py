@@ -18,7 +18,7 @@ _TIME = sa.DateTime(timezone=True)
 _UUID = postgresql.UUID(as_uuid=True)
 _RIGHTS = {
     "protections": "SELECT, INSERT, UPDATE",
-    "exit_orders": "SELECT, INSERT, UPDATE (ended_at)",
+    "exit_orders": "SELECT, INSERT, UPDATE (cancel_asked_at, ended_at)",
     "waiting_sales": "SELECT, INSERT, DELETE",
     "flattenings": "SELECT, INSERT, UPDATE (ended_at, is_flat, remaining)",
 }
@@ -68,6 +68,7 @@ def _create_protections() -> None:
         sa.Column("next_resting_at", _TIME),
         sa.Column("naked_since", _TIME),
         sa.Column("exit_pnl", sa.Numeric, nullable=False),
+        sa.Column("refusal", sa.Text, nullable=False, comment="why the last attempt was denied"),
         sa.Column("updated_at", _TIME, nullable=False, server_default=sa.func.now()),
     )
     op.create_index(
@@ -93,6 +94,7 @@ def _create_exit_orders() -> None:
         sa.Column("wanted_quantity", sa.Numeric, comment="of a resting stop, before it was cut to the largest order"),
         sa.Column("trigger_price", sa.Numeric),
         sa.Column("created_at", _TIME, nullable=False),
+        sa.Column("cancel_asked_at", _TIME),
         sa.Column("ended_at", _TIME),
     )
     op.create_index("ix_exit_orders_protection_id", "exit_orders", ["protection_id"])
@@ -116,6 +118,7 @@ def _create_flattenings() -> None:
         sa.Column("scope_id", sa.Text, nullable=False),
         sa.Column("requested_by", sa.Text, nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("everything", sa.Boolean, nullable=False, comment="also what no strategy of ours bought"),
         sa.Column("started_at", _TIME, nullable=False),
         sa.Column("ended_at", _TIME),
         sa.Column("is_flat", sa.Boolean, comment="null while it goes on"),

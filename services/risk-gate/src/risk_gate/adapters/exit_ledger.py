@@ -17,7 +17,7 @@ from risk_gate.domain.exits import OpenOrder
 from risk_gate.domain.flattening import Flattening
 from risk_gate.domain.limits import RiskLimits
 from risk_gate.domain.protection import ZERO, Bought, Levels, Protection, ProtectionState
-from risk_gate.ports.exits import ExitOrder, PositionKey, WaitingSale
+from risk_gate.ports.exits import ExitOrder, Holding, PositionKey, WaitingSale
 from sigmax.runtime.ledgers import Ledger
 from sigmax.schemas.signals import Signal
 from sigmax.schemas.types import ExitKind, Scope, Side
@@ -179,6 +179,7 @@ class ExitLedger(Ledger):
                 "scope_id": flattening.scope_id,
                 "requested_by": flattening.requested_by,
                 "reason": flattening.reason,
+                "everything": flattening.everything,
                 "started_at": flattening.started_at,
                 "remaining": json.dumps(flattening.remaining),
             },
@@ -210,12 +211,27 @@ class ExitLedger(Ledger):
         rows = await self._session.execute(statements.PROTECTIONS_IN[scope], values)
         return [_protection(row) for row in rows.mappings()]
 
-    async def give_unowned(self, scope: Scope, scope_id: str, strategy_id: str) -> None:
+    async def give_unowned(self, scope: Scope, scope_id: str, strategy_id: str) -> Sequence[Holding]:
         """Give to a name what the accounts of a scope hold and no strategy bought."""
         statement = statements.GIVE_UNOWNED.get(scope)
-        if statement is not None:
-            values = {"strategy_id": strategy_id} | ({} if scope is Scope.GLOBAL else {"scope_id": scope_id})
-            await self._session.execute(statement, values)
+        if statement is None:
+            return []
+        values = {"strategy_id": strategy_id} | ({} if scope is Scope.GLOBAL else {"scope_id": scope_id})
+        rows = await self._session.execute(statement, values)
+        return [Holding(PositionKey(row.account_id, strategy_id, row.instrument_id), row.quantity) for row in rows]
+
+    async def holdings_in(self, scope: Scope, scope_id: str) -> Sequence[Holding]:
+        """Give what the strategies of a scope hold, guarded or not."""
+        values = {} if scope is Scope.GLOBAL else {"scope_id": scope_id}
+        return [
+            Holding(
+                PositionKey(row.account_id, row.strategy_id, row.instrument_id),
+                row.quantity,
+                row.refusal or "",
+                row.is_live,
+            )
+            for row in await self._session.execute(statements.HOLDINGS_IN[scope], values)
+        ]
 
     async def _one(self, statement: Any, values: dict[str, Any]) -> Protection | None:
         row = (await self._session.execute(statement, values)).mappings().first()

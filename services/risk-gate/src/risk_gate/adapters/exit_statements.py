@@ -76,7 +76,10 @@ KEEP_EXIT_ORDER = text(
     " VALUES (:client_order_id, :protection_id, :kind, :is_resting, :wanted_quantity, :trigger_price, :created_at)"
 )
 EXIT_ORDER = text(f"SELECT {_EXIT_ORDER}, ended_at FROM exit_orders WHERE client_order_id = :client_order_id")  # noqa: S608
-CANCEL_ASKED = text("UPDATE book_orders SET cancel_requested_at = :now WHERE client_order_id = :client_order_id")
+CANCEL_ASKED = text(
+    "WITH noted AS (UPDATE exit_orders SET cancel_asked_at = :now WHERE client_order_id = :client_order_id)"
+    " UPDATE book_orders SET cancel_requested_at = :now WHERE client_order_id = :client_order_id"
+)
 ENDED = text("UPDATE exit_orders SET ended_at = :now WHERE client_order_id = :client_order_id AND ended_at IS NULL")
 
 KEEP_WAITING = text(
@@ -94,10 +97,12 @@ STOP_OUT = text(
     " VALUES (:account_id, :strategy_id, :instrument_id, :kind, :at, :pnl)"
 )
 
-_FLATTENING = "flattening_id, scope, scope_id, requested_by, reason, started_at, ended_at, is_flat, remaining"
+_FLATTENING = (
+    "flattening_id, scope, scope_id, requested_by, reason, everything, started_at, ended_at, is_flat, remaining"
+)
 START_FLATTENING = text(
     f"INSERT INTO flattenings ({_FLATTENING})"  # noqa: S608
-    " VALUES (:flattening_id, :scope, :scope_id, :requested_by, :reason, :started_at, NULL, NULL,"
+    " VALUES (:flattening_id, :scope, :scope_id, :requested_by, :reason, :everything, :started_at, NULL, NULL,"
     " CAST(:remaining AS jsonb)) ON CONFLICT DO NOTHING"
 )
 FLATTENINGS = text(
@@ -117,7 +122,22 @@ _UNOWNED = """
     ) AS ours USING (account_id, instrument_id)
     WHERE b.fill_quantity > coalesce(ours.quantity, 0) AND {concerned}
     ON CONFLICT (account_id, strategy_id, instrument_id) DO UPDATE SET quantity = excluded.quantity
+    RETURNING p.account_id, p.instrument_id, p.quantity
 """
+_HOLDINGS = """
+    SELECT p.account_id, p.strategy_id, p.instrument_id, p.quantity, g.refusal, g.protection_id IS NOT NULL AS is_live
+    FROM strategy_positions AS p JOIN accounts AS a USING (account_id) LEFT JOIN protections AS g
+      ON (g.account_id, g.strategy_id, g.instrument_id) = (p.account_id, p.strategy_id, p.instrument_id)
+      AND g.state <> 'closed'
+    WHERE p.quantity > 0 AND {concerned} ORDER BY p.account_id, p.strategy_id, p.instrument_id
+"""
+HOLDINGS_IN = {
+    "global": text(_HOLDINGS.format(concerned="true")),
+    "venue": text(_HOLDINGS.format(concerned="a.venue = :scope_id")),
+    "account": text(_HOLDINGS.format(concerned="p.account_id = :scope_id")),
+    "strategy": text(_HOLDINGS.format(concerned="p.strategy_id = :scope_id")),
+    "instrument": text(_HOLDINGS.format(concerned="p.instrument_id = :scope_id")),
+}
 GIVE_UNOWNED = {
     "global": text(_UNOWNED.format(concerned="true")),
     "venue": text(_UNOWNED.format(concerned="a.venue = :scope_id")),

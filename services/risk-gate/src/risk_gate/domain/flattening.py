@@ -45,6 +45,8 @@ class Flattening:
     started_at: datetime
     ended_at: datetime | None = None
     is_flat: bool | None = None
+    everything: bool = False
+    """Also what the account holds and no strategy of ours bought."""
     remaining: tuple[dict[str, str], ...] = field(default_factory=tuple)
 
 

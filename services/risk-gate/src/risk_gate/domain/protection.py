@@ -98,6 +98,8 @@ class Protection:
     """Since when neither a resting stop nor an exit order is known to be at the venue."""
     exit_pnl: Decimal = ZERO
     """What the sales made against the average entry, fees left out."""
+    refusal: str = ""
+    """Why the last attempt was denied; empty when it was approved."""
 
     @property
     def trailing_price(self) -> Decimal | None:
@@ -144,13 +146,13 @@ def added_to(known: Protection, bought: Bought, levels: Levels, rule: PostureRul
     """
     total = known.quantity + bought.quantity
     stop, target = _levels_of(bought.price, levels, rule)
-    old, new = known.quantity / total, bought.quantity / total
+    share = bought.quantity / total
     return replace(
         known,
         quantity=total,
-        entry_price=known.entry_price * old + bought.price * new,
-        stop_price=known.stop_price * old + stop * new,
-        target_price=known.target_price * old + target * new,
+        entry_price=_averaged(known.entry_price, bought.price, share),
+        stop_price=_averaged(known.stop_price, stop, share),
+        target_price=_averaged(known.target_price, target, share),
         best_price=max(known.best_price, bought.price),
         trailing_pct=_least(known.trailing_pct, levels.trailing_pct),
         closes_at=_least(known.closes_at, _closing_time(bought, levels)),
@@ -215,13 +217,14 @@ def exiting(known: Protection, kind: ExitKind, price: Decimal) -> Protection:
     )
 
 
-def attempted(known: Protection, now: datetime, *, is_denied: bool, retry: timedelta) -> Protection:
-    """Note one attempt; a denied one counts as one that sold nothing."""
-    escalation = known.escalation + is_denied
+def attempted(known: Protection, now: datetime, *, refusal: str, retry: timedelta) -> Protection:
+    """Note one attempt; a denied one, with its reason, counts as one that sold nothing."""
+    escalation = known.escalation + bool(refusal)
     return replace(
         known,
         attempts=known.attempts + 1,
         escalation=escalation,
+        refusal=refusal,
         next_attempt_at=now + retry_after(escalation, retry),
         version=known.version + 1,
     )
@@ -262,6 +265,11 @@ def _levels_of(price: Decimal, levels: Levels, rule: PostureRule) -> tuple[Decim
     stop = price * (1 - rule.stop_pct / _HUNDRED) if levels.stop_price is None else levels.stop_price
     target = price * (1 + rule.target_pct / _HUNDRED) if levels.target_price is None else levels.target_price
     return stop, target
+
+
+def _averaged(old: Decimal, new: Decimal, share: Decimal) -> Decimal:
+    """Give the average, exactly the same where both are: several fills of one order move no level."""
+    return old + (new - old) * share
 
 
 def _closing_time(bought: Bought, levels: Levels) -> datetime | None:

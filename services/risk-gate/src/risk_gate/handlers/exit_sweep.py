@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 
 import structlog
 
@@ -38,6 +39,10 @@ class Look:
         quote = self.quote
         return None if quote is None else Seen(quote.last, moment(quote.received_ns), moment(quote.ts_ns))
 
+    def worth(self, quantity: Decimal) -> Decimal:
+        """Give what a quantity is worth; what is worth most is cared for first."""
+        return quantity * self.quote.last if self.quote else quantity
+
     def makes_dust_of(self, known: Protection) -> bool:
         """Say whether what is left of a position is too small to be sold."""
         if self.instrument is None or self.quote is None:
@@ -61,7 +66,7 @@ async def sweep(world: World) -> None:
     if unguarded:
         await _guard(world)
     looks = {name: Look(*await world.market.look(name)) for name in {each.instrument_id for each in live}}
-    for known in live:
+    for known in sorted(live, key=lambda each: looks[each.instrument_id].worth(each.quantity), reverse=True):
         look = looks[known.instrument_id]
         try:
             if _needs_care(known, orders.get(key_of(known), []), look, world):

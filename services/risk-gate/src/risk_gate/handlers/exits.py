@@ -106,7 +106,7 @@ async def _sell(known: Protection, seen: Seen, ledger: LedgerPort, world: World)
     why = verdict.text if isinstance(verdict, OrderDenied) else ""
     if why or known.escalation:
         ledger.publish(_not_filled(known, why or "the attempt before did not sell all", world))
-    return protections.attempted(known, now, is_denied=bool(why), retry=rules.retry)
+    return protections.attempted(known, now, refusal=why, retry=rules.retry)
 
 
 def signal_of(known: Protection, kind: ExitKind | str, seen: Seen, now: datetime) -> Signal:

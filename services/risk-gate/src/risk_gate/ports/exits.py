@@ -49,6 +49,18 @@ class PositionKey:
     instrument_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What one strategy holds of one instrument."""
+
+    key: PositionKey
+    quantity: Decimal
+    refusal: str = ""
+    """Why the last attempt to sell it was denied."""
+    is_guarded: bool = False
+    """A protection has it; what none has is too small to be sold."""
+
+
 class ExitLedgerPort(Protocol):
     """The protections of positions, in one open transaction. Lock the account before you change one."""
 
@@ -148,8 +160,12 @@ class ExitLedgerPort(Protocol):
         """Give the live protections of a scope."""
         ...
 
-    async def give_unowned(self, scope: Scope, scope_id: str, strategy_id: str) -> None:
+    async def give_unowned(self, scope: Scope, scope_id: str, strategy_id: str) -> Sequence[Holding]:
         """Give to a name what the accounts of a scope hold and no strategy bought."""
+        ...
+
+    async def holdings_in(self, scope: Scope, scope_id: str) -> Sequence[Holding]:
+        """Give what the strategies of a scope hold, guarded or not."""
         ...
 
 
