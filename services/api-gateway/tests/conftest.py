@@ -34,7 +34,7 @@ from api_gateway.handlers.http import create_http
 from api_gateway.ports import Activity, Limits, Refreshed, User
 from sigmax.schemas.base import NAMESPACE
 from sigmax.schemas.market import Quote, nanoseconds
-from sigmax.schemas.types import OrderStatus, Stage
+from sigmax.schemas.types import OrderStatus, Scope, Stage
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 PASSWORD = "a long walk by the river"
@@ -331,7 +331,8 @@ class FakeRisk:
     async def _list(self, *_: Any) -> list[Any]:
         return []
 
-    stage_changes = limit_versions = transfers = _page
+    stage_changes = limit_versions = transfers = posture_changes = ladder_events = _page
+    postures = _list
 
 
 @dataclass
@@ -356,8 +357,8 @@ class FakeGuards:
     async def latches(self, page: Any, *, is_on: bool | None) -> Page[LatchView]:
         return Page(items=[self.latch_now])
 
-    async def latch(self, latch_id: int) -> LatchView | None:
-        return self.latch_now if latch_id == self.latch_now.latch_id else None
+    async def latched(self, scope: Scope, scope_id: str) -> list[LatchView]:
+        return [self.latch_now] if (scope, scope_id) == (self.latch_now.scope, self.latch_now.scope_id) else []
 
     async def venues(self) -> list[Any]:
         return []

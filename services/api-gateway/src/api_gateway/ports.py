@@ -21,8 +21,10 @@ from api_gateway.domain.views.platform import AlertView, BarView, JobView
 from api_gateway.domain.views.risk import (
     EquityMarkView,
     FlatteningView,
+    LadderEventView,
     LatchView,
     LimitsView,
+    PostureView,
     ProtectionView,
     StageChangeView,
     StageView,
@@ -38,6 +40,7 @@ from api_gateway.domain.views.trading import (
     ReconciliationView,
 )
 from sigmax.schemas.market import Heartbeat, Quote
+from sigmax.schemas.types import Scope
 
 
 @dataclass(frozen=True)
@@ -334,6 +337,18 @@ class RiskBooksPort(Protocol):
         """Give every version of limits, newest first."""
         ...
 
+    async def postures(self) -> list[PostureView]:
+        """Give the posture of every account that ever had one but that of its limits."""
+        ...
+
+    async def posture_changes(self, filters: Filters, page: PageRequest) -> Page[PostureView]:
+        """Give the changes of postures, newest first."""
+        ...
+
+    async def ladder_events(self, page: PageRequest) -> Page[LadderEventView]:
+        """Give the steps of the failure ladder, newest first."""
+        ...
+
     async def transfers(self, filters: Filters, page: PageRequest) -> Page[TransferView]:
         """Give the transfers that were booked, newest first."""
         ...
@@ -354,8 +369,8 @@ class GuardBooksPort(Protocol):
         """Give latches, newest first; those that are on, those that are not, or all."""
         ...
 
-    async def latch(self, latch_id: int) -> LatchView | None:
-        """Give one latch."""
+    async def latched(self, scope: Scope, scope_id: str) -> list[LatchView]:
+        """Give the latches that nobody took off a scope."""
         ...
 
     async def venues(self) -> list[VenueHealthView]:

@@ -23,7 +23,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "flatten": {"reason": "test"},
     "set_limits": {"account_id": "paper", "values": {"order_notional_max": "20000"}, "reason": "test"},
     "set_posture": {"account_id": "paper", "posture": "defensive"},
-    "release_latch": {"latch_id": 7, "reason": "test"},
+    "release": {"scope": "strategy", "scope_id": "ema", "reason": "test"},
     "book_transfer": {"account_id": "paper", "asset": "USDT", "amount": "100", "reason": "test"},
     "approve": {"fingerprint": "0" * 64},
     "refuse": {"fingerprint": "0" * 64},

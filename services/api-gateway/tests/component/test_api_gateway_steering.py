@@ -1,6 +1,5 @@
 """What people ask of the risk gate, and what of it waits for a second person."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,7 +9,6 @@ from api_gateway.domain.second_person import ApprovalStatus
 from api_gateway.handlers.context import Gateway
 from sigmax.schemas.types import Scope, Stage
 
-NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 KEY = {"Idempotency-Key": "key-00001"}
 SEEN = {"fingerprint": "f" * 64}
 
@@ -49,6 +47,7 @@ async def test_what_gives_risk_back_waits_for_a_second_person(
         ("PUT", "/risk/stage", {"stage": "locked"}),
         ("PUT", "/risk/stage", {"stage": "halted"}),
         ("POST", "/risk/flatten", {"scope": "account", "scope_id": "paper"}),
+        ("POST", "/risk/flatten", {"everything": True}),
         ("PUT", "/risk/posture", {"account_id": "paper", "posture": "offensive"}),
         ("PUT", "/risk/posture", {"account_id": "paper"}),
     ],
@@ -144,17 +143,12 @@ async def test_a_limit_that_is_not_known_is_refused_by_name(client_as: Any) -> N
     assert nobody.status_code == 404
 
 
-async def test_a_latch_is_named_by_what_it_locks_and_why(client_as: Any, gateway: Gateway) -> None:
-    body = {"latch_id": 7, "reason": "looked at"}
-    answer = await client_as("admin").post("/api/v1/risk/release", json=body, headers=KEY)
-    assert (answer.json()["scope"], answer.json()["subject"]) == ("strategy", "ema")
-    assert answer.json()["values"] == {"latch_id": "7", "account_id": "paper", "code": "order_count_exceeded"}
+async def test_who_releases_is_shown_what_is_latched(client_as: Any, gateway: Gateway) -> None:
+    body = {"scope": "strategy", "scope_id": "ema", "reason": "looked at"}
+    await client_as("admin").post("/api/v1/risk/release", json=body, headers=KEY)
     other = {"Idempotency-Key": "key-00002"}
-    nothing = await client_as("admin").post("/api/v1/risk/release", json=body | {"latch_id": 8}, headers=other)
-    assert nothing.status_code == 404
-    off = gateway.guards.latch_now.model_copy(update={"released_at": NOW})  # type: ignore[attr-defined]
-    gateway.guards.latch_now = off  # type: ignore[attr-defined]
-    assert (await client_as("admin").post("/api/v1/risk/release", json=body, headers=other)).status_code == 409
+    await client_as("admin").post("/api/v1/risk/release", json=body | {"scope_id": "free"}, headers=other)
+    assert [ask.before for ask in asked(gateway)] == [{"latches": ["too many"]}, {"latches": []}]
 
 
 async def test_a_second_person_approves_what_was_seen(client_as: Any, gateway: Gateway) -> None:

@@ -72,7 +72,7 @@ LIMITS = Wish(
             ),
         ),
         (Wish(CommandName.FLATTEN, "paper"), Observed(is_flattening_over=True)),
-        (Wish(CommandName.RELEASE, "paper"), Observed(is_latch_on=False)),
+        (Wish(CommandName.RELEASE, "paper"), Observed(is_released=True)),
         (Wish(CommandName.BOOK_TRANSFER, "paper"), Observed(is_transfer_booked=True)),
     ],
 )
@@ -93,7 +93,7 @@ def test_a_command_is_done_once_its_effect_is_seen(wish: Wish, observed: Observe
         ),
         (LIMITS, Observed(limits={"leverage_max": "2.1", "instruments_restricted": [], "orders_max": 5, "off": None})),
         (Wish(CommandName.FLATTEN, "paper"), Observed(is_flattening_over=False)),
-        (Wish(CommandName.RELEASE, "paper"), Observed(is_latch_on=True)),
+        (Wish(CommandName.RELEASE, "paper"), Observed(is_released=False)),
     ],
 )
 def test_what_only_looks_like_the_effect_is_not_it(wish: Wish, observed: Observed) -> None:

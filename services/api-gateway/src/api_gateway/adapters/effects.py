@@ -5,12 +5,12 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api_gateway.adapters.risk_books import NEWEST_LIMITS
+from api_gateway.adapters.risk_books import NEWEST_LIMITS, NEWEST_POSTURES
 from api_gateway.adapters.sql import Row, parsed, rows
 from api_gateway.domain.commands import Wish
 from api_gateway.domain.effects import Observed
 from sigmax.schemas.control import CommandName
-from sigmax.schemas.types import OrderStatus, Stage
+from sigmax.schemas.types import OrderStatus, Posture, Stage
 
 _STRATEGIES = frozenset({CommandName.ACTIVATE_STRATEGY, CommandName.STOP_STRATEGY, CommandName.SET_PARAMS})
 _STAGES = frozenset({CommandName.HALT, CommandName.RESUME, CommandName.SET_STAGE})
@@ -23,9 +23,8 @@ _FLATTENINGS = (
     "SELECT flattening_id, ended_at IS NOT NULL AS is_over FROM risk_gate.flattenings"
     " WHERE flattening_id = ANY(CAST(:ids AS uuid[]))"
 )
-_LATCHES = (
-    "SELECT latch_id, released_at IS NULL AS is_on FROM risk_gate.latches WHERE latch_id = ANY(CAST(:ids AS bigint[]))"
-)
+_LATCHED = "SELECT DISTINCT scope, scope_id FROM risk_gate.latches WHERE released_at IS NULL"
+_HANDLED = "SELECT message_id FROM risk_gate.inbox WHERE message_id = ANY(CAST(:ids AS uuid[]))"
 
 
 class World:
@@ -36,9 +35,11 @@ class World:
         self._stages: dict[tuple[str, str], str] = {}
         self._orders: dict[str, str] = {}
         self._limits: dict[str, Row] = {}
+        self._postures: dict[str, Row] = {}
         self._transfers: set[UUID] = set()
         self._flattenings: dict[UUID, bool] = {}
-        self._latches: dict[str, bool] = {}
+        self._handled: set[UUID] = set()
+        self._latched: set[tuple[str, str]] = set()
 
     @classmethod
     async def look(cls, session: AsyncSession, watched: Sequence[tuple[UUID, Wish]]) -> "World":
@@ -53,6 +54,8 @@ class World:
             world._stages = {(row["scope"], row["scope_id"]): row["stage"] for row in found}
         if CommandName.SET_LIMITS in names:
             world._limits = {row["account_id"]: row for row in await rows(session, NEWEST_LIMITS)}
+        if CommandName.SET_POSTURE in names:
+            world._postures = {row["account_id"]: row for row in await rows(session, NEWEST_POSTURES)}
         if orders := [wish.subject for _, wish in watched if wish.command is CommandName.CANCEL_ORDER]:
             found = await rows(session, _ORDERS, {"ids": orders})
             world._orders = {row["client_order_id"]: row["status"] for row in found}
@@ -61,9 +64,9 @@ class World:
         if flattenings := [command_id for command_id, wish in watched if wish.command is CommandName.FLATTEN]:
             found = await rows(session, _FLATTENINGS, {"ids": flattenings})
             world._flattenings = {row["flattening_id"]: row["is_over"] for row in found}
-        if latches := [int(wish.values["latch_id"]) for _, wish in watched if wish.command is CommandName.RELEASE]:
-            found = await rows(session, _LATCHES, {"ids": latches})
-            world._latches = {str(row["latch_id"]): row["is_on"] for row in found}
+        if releases := [command_id for command_id, wish in watched if wish.command is CommandName.RELEASE]:
+            world._handled = {row["message_id"] for row in await rows(session, _HANDLED, {"ids": releases})}
+            world._latched = {(row["scope"], row["scope_id"]) for row in await rows(session, _LATCHED)}
         return world
 
     def of(self, command_id: UUID, wish: Wish) -> Observed:
@@ -72,13 +75,16 @@ class World:
         stage = self._stages.get((wish.scope.value, wish.subject))
         order = self._orders.get(wish.subject)
         limits = self._limits.get(wish.subject)
+        posture = self._postures.get(wish.subject)
         return Observed(
             strategy_status=strategy["status"] if strategy else None,
             strategy_params=parsed(strategy["params"]) if strategy else None,
             stage=Stage(stage) if stage else None,
             order_status=OrderStatus(order) if order else None,
+            posture=Posture(posture["posture"]) if posture else None,
+            is_posture_by_hand=posture["is_manual"] if posture else None,
             limits=parsed(limits["values"]) if limits else None,
             is_flattening_over=self._flattenings.get(command_id),
-            is_latch_on=self._latches.get(wish.values.get("latch_id", "")),
+            is_released=command_id in self._handled and (wish.scope.value, wish.subject) not in self._latched,
             is_transfer_booked=command_id in self._transfers,
         )

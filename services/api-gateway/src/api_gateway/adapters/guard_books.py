@@ -19,17 +19,19 @@ from api_gateway.domain.views.risk import (
 )
 from api_gateway.ports import Filters
 from sigmax.runtime.database import Database
+from sigmax.schemas.types import Scope
 
 PROTECTIONS = Listing(
     "protection_id, account_id, strategy_id, instrument_id, quantity, entry_price, stop_price, target_price,"
-    " best_price, trailing_pct, closes_at, state, exit_kind, exit_price, attempts, opened_at, naked_since, updated_at",
+    " best_price, trailing_pct, closes_at, state, exit_kind, exit_price, attempts, refusal, opened_at,"
+    " naked_since, updated_at",
     "risk_gate.protections",
     "opened_at",
     "protection_id",
     "uuid",
 )
 FLATTENINGS = Listing(
-    "flattening_id, scope, scope_id, requested_by, reason, started_at, ended_at, is_flat, remaining",
+    "flattening_id, scope, scope_id, requested_by, reason, everything, started_at, ended_at, is_flat, remaining",
     "risk_gate.flattenings",
     "started_at",
     "flattening_id",
@@ -42,7 +44,10 @@ _LATCHES = Listing(
     "latch_id",
     "bigint",
 )
-_LATCH = f"SELECT {_LATCHES.columns} FROM {_LATCHES.source} WHERE latch_id = :latch_id"  # noqa: S608
+_LATCHED = (
+    f"SELECT {_LATCHES.columns} FROM {_LATCHES.source} WHERE released_at IS NULL"  # noqa: S608
+    " AND scope = :scope AND scope_id = :scope_id ORDER BY latch_id"
+)
 _VENUES = (
     "SELECT account_id, venue, is_answering, failing_since, clock_gap_ms, orders_unknown, as_of"
     " FROM risk_gate.venue_health ORDER BY account_id"
@@ -85,11 +90,11 @@ class GuardBooks:
         async with self._database.reading() as session:
             return await page_of(session, _LATCHES, conditions, page, lambda row: LatchView(**without(row)))
 
-    async def latch(self, latch_id: int) -> LatchView | None:
-        """Give one latch."""
+    async def latched(self, scope: Scope, scope_id: str) -> list[LatchView]:
+        """Give the latches that nobody took off a scope."""
         async with self._database.reading() as session:
-            found = await rows(session, _LATCH, {"latch_id": latch_id})
-        return LatchView(**found[0]) if found else None
+            found = await rows(session, _LATCHED, {"scope": scope.value, "scope_id": scope_id})
+        return [LatchView(**row) for row in found]
 
     async def venues(self) -> list[VenueHealthView]:
         """Give what order-worker told last of each account's venue."""

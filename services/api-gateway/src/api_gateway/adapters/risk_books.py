@@ -3,7 +3,14 @@
 from api_gateway.adapters.sql import Conditions, Listing, Row, page_of, parsed, rows, without
 from api_gateway.domain.paging import PageRequest
 from api_gateway.domain.views.base import Page
-from api_gateway.domain.views.risk import LimitsView, StageChangeView, StageView, TransferView
+from api_gateway.domain.views.risk import (
+    LadderEventView,
+    LimitsView,
+    PostureView,
+    StageChangeView,
+    StageView,
+    TransferView,
+)
 from api_gateway.ports import Filters
 from sigmax.runtime.database import Database
 
@@ -28,6 +35,14 @@ _LIMIT_VERSIONS = Listing(
     "created_at",
     "account_id || ':' || lpad(version::text, 9, '0')",
     "text",
+)
+POSTURES = "account_id, posture, is_manual, cause, reason, changed_by, changed_at, evaluate_at"
+NEWEST_POSTURES = (
+    f"SELECT DISTINCT ON (account_id) {POSTURES} FROM risk_gate.postures ORDER BY account_id, posture_id DESC"  # noqa: S608
+)
+_POSTURE_CHANGES = Listing(f"posture_id, {POSTURES}", "risk_gate.postures", "changed_at", "posture_id", "bigint")
+_LADDER = Listing(
+    "event_id, fault, scope, scope_id, step, text, snapshot, at", "risk_gate.ladder_events", "at", "event_id", "bigint"
 )
 _TRANSFERS = Listing(
     "entry_id, transaction_id, account_id, asset, -amount AS amount, reason, created_at",
@@ -59,14 +74,33 @@ class RiskBooks:
     async def limits(self) -> list[LimitsView]:
         """Give the newest limits of each account."""
         async with self._database.reading() as session:
-            return [_limits(row) for row in await rows(session, NEWEST_LIMITS)]
+            return [limits_view(row) for row in await rows(session, NEWEST_LIMITS)]
 
     async def limit_versions(self, filters: Filters, page: PageRequest) -> Page[LimitsView]:
         """Give every version of limits, newest first."""
         conditions = Conditions()
         conditions.equal(account_id=filters.account_id)
         async with self._database.reading() as session:
-            return await page_of(session, _LIMIT_VERSIONS, conditions, page, _limits)
+            return await page_of(session, _LIMIT_VERSIONS, conditions, page, limits_view)
+
+    async def postures(self) -> list[PostureView]:
+        """Give the posture of every account that ever had one but that of its limits."""
+        async with self._database.reading() as session:
+            return [PostureView(**row) for row in await rows(session, NEWEST_POSTURES)]
+
+    async def posture_changes(self, filters: Filters, page: PageRequest) -> Page[PostureView]:
+        """Give the changes of postures, newest first."""
+        conditions = Conditions()
+        conditions.equal(account_id=filters.account_id)
+        async with self._database.reading() as session:
+            return await page_of(
+                session, _POSTURE_CHANGES, conditions, page, lambda row: PostureView(**without(row, "posture_id"))
+            )
+
+    async def ladder_events(self, page: PageRequest) -> Page[LadderEventView]:
+        """Give the steps of the failure ladder, newest first."""
+        async with self._database.reading() as session:
+            return await page_of(session, _LADDER, Conditions(), page, _ladder_event)
 
     async def transfers(self, filters: Filters, page: PageRequest) -> Page[TransferView]:
         """Give the transfers that were booked, newest first."""
@@ -80,5 +114,10 @@ class RiskBooks:
             )
 
 
-def _limits(row: Row) -> LimitsView:
+def _ladder_event(row: Row) -> LadderEventView:
+    return LadderEventView(**without(row, "snapshot"), snapshot=parsed(row["snapshot"]))
+
+
+def limits_view(row: Row) -> LimitsView:
+    """Give one version of limits."""
     return LimitsView(**without(row, "values"), values=parsed(row["values"]))

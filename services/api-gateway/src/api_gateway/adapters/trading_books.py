@@ -24,7 +24,8 @@ from sigmax.schemas.types import OrderStatus
 
 ORDERS = Listing(
     "client_order_id, venue_order_id, signal_id, correlation_id, account_id, venue, mode, strategy_id, instrument_id,"
-    " side, order_type, time_in_force, quantity, limit_price, status, submission, filled_quantity, average_price,"
+    " side, order_type, time_in_force, quantity, limit_price, trigger_price, reduce_only, status,"
+    " submission, filled_quantity, average_price,"
     " coalesce(reason, '') AS reason, tick_received_at, approved_at, claimed_at, sent_at, acked_at, created_at,"
     " updated_at",
     "order_worker.orders",

@@ -17,7 +17,8 @@ from api_gateway.adapters.judgement_books import (
 )
 from api_gateway.adapters.sql import Listing, Row, rows
 from api_gateway.adapters.trading_books import FILLS, LEDGER, fill_view, ledger_view, order_of, position_view
-from api_gateway.domain.views.judgement import WhyView
+from api_gateway.adapters.why_exit import allowed_by, exit_of
+from api_gateway.domain.views.judgement import VerdictView, WhyView
 from sigmax.runtime.database import Database
 from sigmax.schemas.market import base_of
 
@@ -65,24 +66,40 @@ async def _chain(session: AsyncSession, row: Row) -> WhyView:
     held = await rows(session, _HELD_AFTER, {**here, "base": base_of(row["instrument_id"]), "fill_id": row["fill_id"]})
     position = await rows(session, _POSITION, here)
     signal = signal_view(signal_row) if signal_row else None
+    verdict = verdict_view(verdict_row) if verdict_row else None
     ticked_at = signal.tick_received_at if signal else order.tick_received_at if order else None
+    exit_, protection, flattening = await exit_of(session, row)
+    decided_at = verdict.created_at if verdict else row["recorded_at"]
+    limits, posture, stages = await allowed_by(session, row, decided_at)
     return WhyView(
         execution_id=row["execution_id"],
         correlation_id=order.correlation_id if order else signal.correlation_id if signal else None,
-        market_time=signal.market_time if signal else None,
+        market_time=signal.market_time if signal else _market_time(verdict),
         tick_received_at=ticked_at,
         tick_to_send_ms=_ms(ticked_at, order.sent_at if order else None),
         tick_to_fill_ms=_ms(ticked_at, fill.recorded_at),
         signal=signal,
         decision=decision_view(decision_row) if decision_row else None,
         calls=await calls_of(session, decision_row["request_id"]) if decision_row else [],
-        verdict=verdict_view(verdict_row) if verdict_row else None,
+        verdict=verdict,
         order=order,
         fill=fill,
         ledger=[ledger_view(entry) for entry in ledger],
         position_after=held[0]["held"],
         position_now=position_view(position[0], None) if position else None,
+        exit=exit_,
+        protection=protection,
+        flattening=flattening,
+        limits=limits,
+        stages=stages,
+        posture=posture,
     )
+
+
+def _market_time(verdict: VerdictView | None) -> datetime | None:
+    """Give the time of the tick that a protective exit acted on: no signal of a strategy has it."""
+    told = (verdict.approved or {}).get("market_time") if verdict else None
+    return datetime.fromisoformat(told) if told else None
 
 
 async def _by_signal(session: AsyncSession, listing: Listing, signal_id: Any) -> Row | None:

@@ -23,7 +23,7 @@ class Observed:
     is_posture_by_hand: bool | None = None
     limits: Mapping[str, object] | None = None
     is_flattening_over: bool | None = None
-    is_latch_on: bool | None = None
+    is_released: bool | None = None
     is_transfer_booked: bool | None = None
 
 
@@ -78,7 +78,7 @@ _EFFECTS: dict[CommandName, Callable[[Wish, Observed], bool]] = {
     CommandName.SET_POSTURE: _is_posture_set,
     CommandName.SET_LIMITS: _are_limits_in_force,
     CommandName.FLATTEN: lambda _, observed: observed.is_flattening_over is True,
-    CommandName.RELEASE: lambda _, observed: observed.is_latch_on is False,
+    CommandName.RELEASE: lambda _, observed: observed.is_released is True,
     CommandName.BOOK_TRANSFER: lambda _, observed: observed.is_transfer_booked is True,
 }
 

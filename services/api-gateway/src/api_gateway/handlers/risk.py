@@ -8,8 +8,10 @@ from api_gateway.domain.views.base import Page
 from api_gateway.domain.views.risk import (
     EquityMarkView,
     FlatteningView,
+    LadderEventView,
     LatchView,
     LimitsView,
+    PostureView,
     ProtectionView,
     StageChangeView,
     StageView,
@@ -47,6 +49,26 @@ async def list_limit_versions(
 ) -> Page[LimitsView]:
     """List every version of limits, newest first."""
     return await gateway.risk.limit_versions(Filters(account_id=account_id), page)
+
+
+@router.get("/risk/postures")
+async def list_postures(_caller: CallerDep, gateway: GatewayDep) -> list[PostureView]:
+    """List how boldly each account trades, and who or what chose it."""
+    return await gateway.risk.postures()
+
+
+@router.get("/risk/postures/history")
+async def list_posture_changes(
+    _caller: CallerDep, gateway: GatewayDep, page: PageDep, account_id: Word = None
+) -> Page[PostureView]:
+    """List every change of a posture, newest first."""
+    return await gateway.risk.posture_changes(Filters(account_id=account_id), page)
+
+
+@router.get("/risk/ladder")
+async def list_ladder_events(_caller: CallerDep, gateway: GatewayDep, page: PageDep) -> Page[LadderEventView]:
+    """List the steps of the failure ladder: what failed, and what was done about it, newest first."""
+    return await gateway.risk.ladder_events(page)
 
 
 @router.get("/ledger/transfers")

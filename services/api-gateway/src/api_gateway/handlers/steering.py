@@ -48,10 +48,16 @@ class LimitsBody(BaseModel):
     reason: GivenReason
 
 
-class ReleaseBody(BaseModel):
-    """The latch to take off."""
+class FlattenBody(ScopeBody):
+    """What is to be closed."""
 
-    latch_id: int = Field(ge=1, le=2**63 - 1)
+    everything: bool = False
+    """Also what no strategy of ours bought."""
+
+
+class ReleaseBody(ScopeBody):
+    """Whose latches are to be taken off."""
+
     reason: GivenReason
 
 
@@ -105,10 +111,11 @@ async def set_stage(body: StageBody, desk: DeskDep) -> CommandView:
 
 
 @router.post("/risk/flatten", status_code=202)
-async def flatten(body: ScopeBody, desk: DeskDep) -> CommandView:
+async def flatten(body: FlattenBody, desk: DeskDep) -> CommandView:
     """Cancel every order of a scope and close what it holds. It ends flat, or says what is left and why."""
     await desk.check_scope(body)
-    return await desk.submit(Wish(CommandName.FLATTEN, body.scope_id, body.scope, reason=body.reason))
+    values = {"everything": "true"} if body.everything else {}
+    return await desk.submit(Wish(CommandName.FLATTEN, body.scope_id, body.scope, values, body.reason))
 
 
 @router.put("/risk/posture", status_code=202)
@@ -136,16 +143,11 @@ async def set_limits(body: LimitsBody, desk: DeskDep) -> CommandView:
 
 
 @router.post("/risk/release", status_code=202)
-async def release_latch(body: ReleaseBody, desk: DeskDep) -> CommandView:
-    """Take a latch off, with a second person: what a control locked, or a fill that nobody could explain."""
-    latch = await desk.gateway.guards.latch(body.latch_id)
-    if latch is None:
-        raise not_found("latch")
-    if latch.released_at is not None:
-        raise Problem(ProblemKind.CONFLICT, "The latch is off already.")
-    values = {"latch_id": str(latch.latch_id), "account_id": latch.account_id, "code": latch.code.value}
-    wish = Wish(CommandName.RELEASE, latch.scope_id, latch.scope, values, body.reason)
-    return await desk.submit(wish, before={"reason": latch.reason})
+async def release(body: ReleaseBody, desk: DeskDep) -> CommandView:
+    """Take all latches off a scope and count its orders and losses anew, with a second person."""
+    latches = await desk.gateway.guards.latched(body.scope, body.scope_id)
+    before = {"latches": [latch.reason for latch in latches]}
+    return await desk.submit(Wish(CommandName.RELEASE, body.scope_id, body.scope, reason=body.reason), before=before)
 
 
 @router.post("/ledger/transfers", status_code=202)

@@ -5,8 +5,9 @@ from decimal import Decimal
 from uuid import UUID
 
 from api_gateway.domain.views.base import Json, View
+from api_gateway.domain.views.risk import FlatteningView, LimitsView, PostureView, ProtectionView, StageChangeView
 from api_gateway.domain.views.trading import FillView, LedgerEntryView, OrderView, PositionView
-from sigmax.schemas.types import Action, DenialCode, Verdict
+from sigmax.schemas.types import Action, DenialCode, ExitKind, Verdict
 
 
 class StrategyView(View):
@@ -109,6 +110,22 @@ class VerdictView(View):
     created_at: datetime
 
 
+class ExitView(View):
+    """Why a position was sold without a strategy asking for it."""
+
+    kind: ExitKind
+    is_resting: bool
+    """The order had been waiting at the venue; else the bot sold when a tick reached the level."""
+    level: Decimal | None
+    """The price that had to be reached; null where it was no price: a time stop, a flattening."""
+    reached_price: Decimal | None
+    """What was traded when it was; of a resting stop only the venue knows."""
+    ordered_at: datetime
+    attempts: int
+    text: str
+    """One sentence for a person."""
+
+
 class WhyView(View):
     """The whole chain behind one fill; a link that is not there is null or empty."""
 
@@ -130,3 +147,15 @@ class WhyView(View):
     position_after: Decimal
     """Base units held right after this fill: the sum over fills, less fees paid in the base asset."""
     position_now: PositionView | None
+    exit: ExitView | None
+    """Only where a protection or a flattening sold."""
+    protection: ProtectionView | None
+    """What guards, or guarded, the position that this fill made or closed."""
+    flattening: FlatteningView | None
+    """Whose wish to hold nothing it was."""
+    limits: LimitsView | None
+    """Those in force when it was decided; `changed_by` names both people who set them."""
+    stages: list[StageChangeView]
+    """The last change of each stage that concerned it, before it was decided, with both people where it took two."""
+    posture: PostureView | None
+    """The one in force when it was decided; null where it was that of the limits."""

@@ -81,6 +81,8 @@ class AuditCheckView(View):
     is_whole: bool
     broken_at: int | None = None
     """The first entry that does not fit."""
+    what: str | None = None
+    """What is wrong with it."""
     head: str
     """The newest hash: keep it elsewhere to notice a chain that was rewritten whole."""
 

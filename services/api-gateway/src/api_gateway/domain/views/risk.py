@@ -5,7 +5,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from api_gateway.domain.views.base import Json, View
-from sigmax.schemas.types import DenialCode, ExitKind, Scope, Stage
+from sigmax.schemas.types import DenialCode, ExitKind, Posture, Scope, Stage
 
 
 class StageView(View):
@@ -42,6 +42,36 @@ class LimitsView(View):
     values: dict[str, Json]
     changed_by: str
     created_at: datetime
+
+
+class PostureView(View):
+    """How boldly an account trades."""
+
+    account_id: str
+    posture: Posture
+    is_manual: bool
+    """A person holds it; else the market's weather is asked again at `evaluate_at`."""
+    cause: str
+    """`evaluated`, `by_hand`, `released` (a person gave it back), or `forced` (by stops in a row)."""
+    reason: str
+    changed_by: str
+    changed_at: datetime
+    evaluate_at: datetime | None
+
+
+class LadderEventView(View):
+    """One step of the failure ladder: what fails, and what was done about it."""
+
+    event_id: int
+    fault: str
+    scope: Scope
+    scope_id: str
+    step: int
+    """0: it is over."""
+    text: str
+    snapshot: Json | None
+    """Of the books, at a grave step."""
+    at: datetime
 
 
 class TransferView(View):
@@ -90,6 +120,8 @@ class ProtectionView(View):
     exit_price: Decimal | None
     """What was traded when the level was reached."""
     attempts: int
+    refusal: str
+    """Why the last attempt was denied; empty where it was not."""
     opened_at: datetime
     naked_since: datetime | None
     """Since when neither a resting stop nor an exit order is known to be at the venue."""
@@ -105,6 +137,8 @@ class FlatteningView(View):
     scope_id: str
     requested_by: str
     reason: str
+    everything: bool
+    """Also what no strategy of ours bought."""
     started_at: datetime
     ended_at: datetime | None
     is_flat: bool | None

@@ -64,6 +64,9 @@ class OrderView(View):
     time_in_force: TimeInForce
     quantity: Decimal
     limit_price: Decimal | None
+    trigger_price: Decimal | None = None
+    """At which a resting stop wakes up."""
+    reduce_only: bool = False
     status: OrderStatus
     """FIX's word, and so the venue's."""
     submission: Submission
