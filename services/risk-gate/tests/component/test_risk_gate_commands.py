@@ -7,9 +7,10 @@ import pytest
 from risk_gate_builders import BTC, NOW, a_command, a_reconciliation, a_signal, an_event_of
 from risk_gate_fakes import FakeWorld
 
+from risk_gate.domain.facts import Latch
 from risk_gate.handlers import booking, commands, deciding
 from sigmax.schemas.control import Alert, Command, StageChanged
-from sigmax.schemas.orders import CancelRequested, OrderApproved, OrderDenied
+from sigmax.schemas.orders import CancelRequested, Difference, OrderApproved, OrderDenied
 from sigmax.schemas.types import DenialCode, Scope, Stage
 
 GLOBAL = (Scope.GLOBAL, "global")
@@ -187,12 +188,25 @@ async def test_nothing_goes_up_after_a_reconciliation_that_failed() -> None:
     fake = FakeWorld()
     await bring_to(fake, Stage.CAUTION)
     fake.clock.advance(1)
-    failed = a_reconciliation("failed", passed=False, as_of=fake.clock.now())
+    clock = Difference(kind="clock", subject="venue", ours="1", venue="2", is_dust=False)
+    failed = a_reconciliation("failed", passed=False, as_of=fake.clock.now(), differences=(clock,))
     await booking.on_reconciled(failed, fake.world)
     await commands.on_command(a_command("resume"), fake.world)
     assert fake.state.stages[GLOBAL].stage is Stage.CAUTION
     (alert,) = fake.published(Alert)
     assert "no passed reconciliation" in alert.text
+
+
+async def test_a_resume_leads_to_the_very_stage_that_was_approved_or_nowhere() -> None:
+    fake = FakeWorld()
+    await bring_to(fake, Stage.LOCKED)
+    approved_before = {"from": Stage.HALTED, "stage": Stage.REDUCING}
+    await commands.on_command(by_two("resume", name="1", values=approved_before), fake.world)
+    assert fake.state.stages[GLOBAL].stage is Stage.LOCKED
+    (alert,) = fake.published(Alert)
+    assert alert.code == "resume_refused"
+    await commands.on_command(by_two("resume", name="2", values={"stage": Stage.HALTED}), fake.world)
+    assert fake.state.stages[GLOBAL].stage is Stage.HALTED
 
 
 async def test_a_scope_that_nobody_lowered_is_not_resumed() -> None:
@@ -225,3 +239,62 @@ async def test_commands_for_other_services_are_left_alone() -> None:
     fake = FakeWorld()
     await commands.on_command(a_command("set_params"), fake.world)
     assert not fake.state.published
+
+
+# Limits and latches ------------------------------------------------------------------------------------------------------
+
+
+async def test_two_people_change_limits_and_the_next_decision_sees_them() -> None:
+    fake = FakeWorld()
+    await commands.on_command(by_two("set_limits", values={"order_notional_max": '"100"'}), fake.world)
+    assert (fake.state.limits["paper"].order_notional_max, fake.state.limits["paper"].version) == (100, 2)
+    assert fake.state.standing.limits_by == ["ada, grace"]
+    (alert,) = fake.published(Alert)
+    assert (alert.code, alert.values) == ("limits_changed", {"order_notional_max": '"100"'})
+
+
+@pytest.mark.parametrize("command", ["set_limits", "release"])
+async def test_one_person_alone_gives_no_risk_back(command: str) -> None:
+    fake = FakeWorld()
+    before = fake.state.limits["paper"]
+    await commands.on_command(a_command(command, values={"order_notional_max": '"100"'}), fake.world)
+    assert fake.state.limits["paper"] == before
+    (alert,) = fake.published(Alert)
+    assert alert.code == "second_person_missing"
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"order_notional": "1"}, "no such limit"),
+        ({"order_notional_max": '"-1"'}, "order_notional_max"),
+        ({"order_notional_max": "x"}, "not JSON"),
+        ({}, "nothing would change"),
+    ],
+)
+async def test_limits_that_are_none_are_refused(values: dict[str, str], says: str) -> None:
+    fake = FakeWorld()
+    await commands.on_command(by_two("set_limits", values=values), fake.world)
+    assert fake.state.limits["paper"].version == 1
+    (alert,) = fake.published(Alert)
+    assert alert.code == "limits_refused"
+    assert says in alert.text
+
+
+async def test_limits_are_changed_for_an_account_that_is_known() -> None:
+    fake = FakeWorld()
+    values = {"order_notional_max": '"100"'}
+    await commands.on_command(by_two("set_limits", scope="account", subject="other", values=values), fake.world)
+    (alert,) = fake.published(Alert)
+    assert alert.code == "limits_refused"
+
+
+async def test_two_people_take_a_latch_off() -> None:
+    fake = FakeWorld()
+    latch = Latch(Scope.STRATEGY, "ema", DenialCode.ORDER_COUNT_EXCEEDED, "too many orders")
+    fake.state.past.latches.append(("paper", latch))
+    await commands.on_command(by_two("release", scope="strategy", subject="ema"), fake.world)
+    assert not fake.state.past.latches
+    (alert,) = fake.published(Alert)
+    assert alert.code == "released"
+    assert "too many orders" in alert.text

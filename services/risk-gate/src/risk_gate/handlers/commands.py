@@ -4,9 +4,10 @@ from collections.abc import Awaitable, Callable
 
 from risk_gate.domain.situation import Account
 from risk_gate.domain.stages import GLOBAL, StageChange, one_step_up, refusal_to_raise
+from risk_gate.handlers.flattening import flatten
+from risk_gate.handlers.granting import release, set_limits
 from risk_gate.handlers.postures import set_posture
 from risk_gate.handlers.refusing import is_alone, people_of, refusal
-from risk_gate.handlers.flattening import flatten
 from risk_gate.handlers.stages import cancel_open, cancel_request, lower, set_stage
 from risk_gate.ports import LedgerPort, World
 from sigmax.schemas.control import Command, CommandName
@@ -39,10 +40,12 @@ async def _bring_down(command: Command, stage: Stage, ledger: LedgerPort, world:
 
 
 async def _resume(command: Command, ledger: LedgerPort, world: World) -> None:
-    """Go one step up."""
+    """Go one step up: to the very stage that was approved, where the command names it."""
     await ledger.lock_accounts()
     current = await ledger.stage(command.scope, _scope_id(command))
-    await _raise(command, one_step_up(current.stage) if current else Stage.NORMAL, ledger, world)
+    step = one_step_up(current.stage) if current else Stage.NORMAL
+    wanted = command.values.get("stage", step)
+    await _raise(command, Stage(wanted) if wanted in set(Stage) else step, ledger, world)
 
 
 async def _set_stage(command: Command, ledger: LedgerPort, world: World) -> None:
@@ -101,6 +104,8 @@ _ACTIONS: dict[CommandName, Action] = {
     CommandName.RESUME: _resume,
     CommandName.SET_STAGE: _set_stage,
     CommandName.SET_POSTURE: set_posture,
+    CommandName.SET_LIMITS: set_limits,
+    CommandName.RELEASE: release,
     CommandName.CANCEL_ORDER: _cancel,
     CommandName.FLATTEN: flatten,
 }
