@@ -21,6 +21,15 @@ _ADD = (
 )
 _CHANGE = "UPDATE risk_gate.stages SET version = version + 1, stage = 'halted' WHERE scope = $1 AND scope_id = $2"
 
+_EXCHANGE = """
+UPDATE risk_gate.audit_log SET position = CASE position WHEN 4 THEN -5 ELSE 4 END WHERE position IN (4, 5);
+UPDATE risk_gate.audit_log SET position = 5 WHERE position = -5
+"""
+_REPEAT = """
+INSERT INTO risk_gate.audit_log SELECT 7, at, kind, subject, correlation_id, entry, previous, hash
+FROM risk_gate.audit_log WHERE position = 6
+"""
+
 
 class Logins:
     """Connections under any login, closed at the end."""
@@ -45,7 +54,7 @@ async def connect(clean: "Addresses") -> AsyncIterator[Logins]:
 
 
 async def links(connection: Any, owner: str = GATE) -> list[Link]:
-    rows = await connection.fetch(f"SELECT * FROM {owner}.audit_log ORDER BY position")  # noqa: S608
+    rows = await connection.fetch(f"SELECT * FROM {owner}.audit_log ORDER BY position")
     return [Link(**row) for row in rows]
 
 
@@ -166,16 +175,8 @@ async def test_what_cannot_be_recorded_does_not_happen(connect: Logins, breaking
         ("UPDATE risk_gate.audit_log SET subject = 'venue other' WHERE position = 4", 4),
         ("DELETE FROM risk_gate.audit_log WHERE position = 4", 4),
         ("DELETE FROM risk_gate.audit_log WHERE position = 1", 1),
-        (
-            "UPDATE risk_gate.audit_log SET position = CASE position WHEN 4 THEN -5 ELSE 4 END WHERE position IN (4, 5);"
-            " UPDATE risk_gate.audit_log SET position = 5 WHERE position = -5",
-            4,
-        ),
-        (
-            "INSERT INTO risk_gate.audit_log SELECT 7, at, kind, subject, correlation_id, entry, previous, hash"
-            " FROM risk_gate.audit_log WHERE position = 6",
-            7,
-        ),
+        (_EXCHANGE, 4),
+        (_REPEAT, 7),
     ],
 )
 async def test_each_kind_of_tampering_is_found_at_its_first_row(connect: Logins, tampering: str, position: int) -> None:

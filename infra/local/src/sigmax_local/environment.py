@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from sigmax.schemas.topology import REACH, SERVICES, owner_of
+from sigmax.schemas.topology import OWN_SECRETS, REACH, SERVICES, owner_of
 from sigmax_local.ports import LOOPBACK
 from sigmax_local.secret_store import SecretStore
 from sigmax_local.servers import Addresses
@@ -25,7 +25,7 @@ def make_secrets(store: SecretStore) -> None:
                 continue
             holders = [owner_of(other) for other in SERVICES if name in REACH[other].secrets]
             sharer = next((holder for holder in holders if store.has(holder, name)), None)
-            if name in _SERVERS or sharer is None:
+            if name in _SERVERS or name in OWN_SECRETS or sharer is None:
                 store.get(owner_of(service), name)
             else:
                 store.put(owner_of(service), name, store.get(sharer, name))

@@ -4,13 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import structlog
+
 from notifier.domain.folding import Folding, fold
-from notifier.domain.notices import Channel, channels_for, delivery_alert, order_alert, stage_alert
+from notifier.domain.notices import Channel, channels_for, delivery_alert, head_alert, order_alert, stage_alert
 from notifier.domain.retry import retry_at
 from notifier.ports import AlertBook, OpenBook, Sender
 from sigmax.runtime.clock import ClockPort
-from sigmax.schemas.control import Alert, StageChanged
+from sigmax.schemas.control import Alert, AuditHead, StageChanged
 from sigmax.schemas.orders import OrderEvent
+
+log = structlog.get_logger()
 
 _SENDS_PER_TURN = 50
 """A turn ends now and then, so that stopping the service never waits for a long backlog."""
@@ -22,6 +26,8 @@ class Routing:
 
     channels: Sequence[Channel]
     window: timedelta
+    heads_every: timedelta = timedelta(days=1)
+    """Between two heads of one audit chain that people are told."""
 
 
 async def on_alert(alert: Alert, clock: ClockPort, open_book: OpenBook, routing: Routing) -> None:
@@ -55,6 +61,30 @@ async def on_order_event(event: OrderEvent, clock: ClockPort, open_book: OpenBoo
     async with open_book() as book:
         if await book.first_time(event):
             await _record(alert, book, routing, now)
+
+
+async def on_audit_head(head: AuditHead, clock: ClockPort, open_book: OpenBook, routing: Routing) -> None:
+    """Keep the head of an audit chain, write it to the log, and now and then tell people: what they have, nobody edits.
+
+    The log has every head: whoever ships it has them off the host within the hour.
+    """
+    async with open_book() as book:
+        if not await book.first_time(head):
+            return
+        now = clock.now()
+        told_at = await book.head_told_at(head.producer)
+        is_told = told_at is None or now - told_at >= routing.heads_every
+        await book.keep_head(head, is_told=is_told, now=now)
+        if is_told:
+            await _record(head_alert(head, now), book, routing, now)
+    log.info(
+        "audit_head",
+        owner=head.producer,
+        position=head.position,
+        hash=head.hash,
+        at=head.at.isoformat(),
+        seal=head.signature,  # a field named `signature` is masked
+    )
 
 
 async def on_dispatch(sender: Sender, clock: ClockPort, open_book: OpenBook) -> None:

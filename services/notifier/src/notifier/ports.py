@@ -8,7 +8,7 @@ from typing import Protocol
 from notifier.domain.folding import KnownAlert
 from notifier.domain.notices import Channel, Delivery, KnownStage, StoredAlert
 from sigmax.schemas.base import Message
-from sigmax.schemas.control import Alert, StageChanged
+from sigmax.schemas.control import Alert, AuditHead, StageChanged
 from sigmax.schemas.types import Scope
 
 
@@ -49,6 +49,14 @@ class AlertBook(Protocol):
 
     async def remember_stage(self, change: StageChanged, now: datetime) -> None:
         """Keep the stage of a scope."""
+        ...
+
+    async def head_told_at(self, owner: str) -> datetime | None:
+        """Give when people were last told a head of an owner's audit chain; keep others off it meanwhile."""
+        ...
+
+    async def keep_head(self, head: AuditHead, *, is_told: bool, now: datetime) -> None:
+        """Keep a head for ever."""
         ...
 
     async def claim(self, channel: str, now: datetime) -> Delivery | None:

@@ -21,6 +21,8 @@ class Settings(ServiceSettings):
     alert_file: Path | None = None
     """Where alerts are appended, one JSON object per line."""
     dedupe_window_s: float = Field(default=300, ge=0)
+    audit_heads_interval_s: float = Field(default=86_400, ge=0)
+    """Between two heads of one service's audit chain that the channels bring; the log has every one."""
     send_timeout_s: float = Field(default=4.0, gt=0, le=60)
     dispatch_interval_s: float = Field(default=0.5, gt=0, le=5)
 

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from notifier.domain.folding import KnownAlert
 from notifier.domain.notices import Channel, Delivery, KnownStage, StoredAlert
-from notifier.handlers import Routing, on_alert, on_dispatch, on_stage_changed
+from notifier.handlers import Routing, on_alert, on_audit_head, on_dispatch, on_stage_changed
 from sigmax.schemas.base import Message
-from sigmax.schemas.control import Alert, StageChanged
+from sigmax.schemas.control import Alert, AuditHead, StageChanged
 from sigmax.schemas.market import nanoseconds
 from sigmax.schemas.types import AlertLevel, Scope, Stage
 
@@ -45,6 +45,7 @@ class FakeBook:
     stages: dict[tuple[Scope, str], KnownStage] = field(default_factory=dict)
     inbox: set[UUID] = field(default_factory=set)
     sent: list[Message] = field(default_factory=list)
+    heads: list[tuple[AuditHead, bool, datetime]] = field(default_factory=list)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["FakeBook"]:
@@ -57,6 +58,12 @@ class FakeBook:
 
     def publish(self, message: Message) -> None:
         self.sent.append(message)
+
+    async def head_told_at(self, owner: str) -> datetime | None:
+        return max((now for head, is_told, now in self.heads if is_told and head.producer == owner), default=None)
+
+    async def keep_head(self, head: AuditHead, *, is_told: bool, now: datetime) -> None:
+        self.heads.append((head, is_told, now))
 
     async def known(self, dedupe_key: str) -> KnownAlert | None:
         return self.keys.get(dedupe_key)
@@ -223,3 +230,41 @@ async def test_a_sent_alert_is_not_sent_again() -> None:
         await on_dispatch(log, clock, book.open)
         clock.at += timedelta(minutes=10)
     assert log.sent == ["a"]
+
+
+def a_head(position: int, owner: str = "risk_gate") -> AuditHead:
+    return AuditHead(
+        **AuditHead.first(f"{owner}:{position}", NOW),
+        producer=owner,
+        position=position,
+        hash=f"{position:064x}",
+        at=NOW,
+        signature="s",
+    )
+
+
+async def test_every_head_of_an_audit_chain_is_kept_and_people_are_told_one_a_day() -> None:
+    book, clock = FakeBook(), FixedClock()
+    for position in (1, 2):
+        await on_audit_head(a_head(position), clock, book.open, ROUTING)
+    await on_audit_head(a_head(1, "order_worker"), clock, book.open, ROUTING)
+    clock.at = NOW + timedelta(hours=24) - timedelta(seconds=1)
+    await on_audit_head(a_head(3), clock, book.open, ROUTING)
+    clock.at = NOW + timedelta(hours=24)
+    await on_audit_head(a_head(4), clock, book.open, ROUTING)
+
+    assert len(book.heads) == 5
+    told = [(stored.subject, stored.values["position"], stored.values["hash"]) for stored in book.alerts.values()]
+    assert told == [
+        ("risk_gate", "1", f"{1:064x}"),
+        ("order_worker", "1", f"{1:064x}"),
+        ("risk_gate", "4", f"{4:064x}"),
+    ]
+    assert all(stored.level is AlertLevel.INFO for stored in book.alerts.values())
+
+
+async def test_a_redelivered_head_is_kept_once() -> None:
+    book = FakeBook()
+    for _ in range(2):
+        await on_audit_head(a_head(1), FixedClock(), book.open, ROUTING)
+    assert len(book.heads) == 1

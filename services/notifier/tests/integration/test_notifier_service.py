@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sigmax.schemas.control import Alert, StageChanged
+from sigmax.schemas.control import Alert, AuditHead, StageChanged
 from sigmax.schemas.types import AlertLevel, Scope, Stage
 
 pytestmark = pytest.mark.integration
@@ -226,3 +226,22 @@ async def test_a_line_that_is_no_channel_is_named_at_start_without_its_secret(
     with pytest.raises(SettingsError, match="line 1") as refused:
         AppriseSender(url, 1, level_min=AlertLevel.INFO, timeout_s=1)
     assert "secret-token" not in str(refused.value)
+
+
+async def test_a_head_of_an_audit_chain_leaves_through_the_log_and_the_channel_and_stays(
+    world: Any, run_service: Any, hook: Hook
+) -> None:
+    now = datetime.now(UTC)
+    head = AuditHead(
+        **AuditHead.first("7", now), producer="risk_gate", position=7, hash="ab" * 32, at=now, signature="cd" * 32
+    )
+    async with run_service("notifier", channels=hook.url) as notifier:
+        await world.publish(head)
+        await world.until_true(lambda: bool(hook.notices))
+        await world.until_true(lambda: '"audit_head"' in notifier.log.read_text())
+        log = notifier.log.read_text()
+
+    assert "ab" * 32 in hook.notices[0]["message"]
+    assert "cd" * 32 in log
+    stored = await world.database.fetchrow("SELECT owner, position, hash, signature, is_told FROM notifier.audit_heads")
+    assert tuple(stored) == ("risk_gate", 7, "ab" * 32, "cd" * 32, True)

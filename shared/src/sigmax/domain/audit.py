@@ -96,20 +96,26 @@ class Walk:
         )
 
     def _wrong(self, link: Link) -> str | None:
-        expected = self.head.position + 1
-        if link.position > expected:
-            return f"row {expected} is missing: row {link.position} comes after row {self.head.position}"
-        if link.position < expected:
-            return f"row {link.position} comes after row {self.head.position}"
-        if link.previous != self.head.hash:
-            return f"row {link.position} does not follow row {self.head.position}: one of them was changed or moved"
-        if chain_hash(link.previous, link.entry) != link.hash:
-            return f"row {link.position} was edited: its entry and its hash do not belong together"
-        if (column := _differing(link)) is not None:
-            return f"row {link.position} was edited: its column {column} is not what its entry says"
-        if self._told.get(link.position, {link.hash}) != {link.hash}:
-            return f"row {link.position} is not the head that was told of it: the chain was written anew"
-        return None
+        expected, number = self.head.position + 1, link.position
+        column = _differing(link)
+        rules = (
+            (number > expected, f"row {expected} is missing: row {number} comes after row {self.head.position}"),
+            (number < expected, f"row {number} comes after row {self.head.position}"),
+            (
+                link.previous != self.head.hash,
+                f"row {number} does not follow row {self.head.position}: one of them was changed or moved",
+            ),
+            (
+                chain_hash(link.previous, link.entry) != link.hash,
+                f"row {number} was edited: its entry and its hash do not belong together",
+            ),
+            (column is not None, f"row {number} was edited: its column {column} is not what its entry says"),
+            (
+                self._told.get(number, {link.hash}) != {link.hash},
+                f"row {number} is not the head that was told of it: the chain was written anew",
+            ),
+        )
+        return next((what for is_wrong, what in rules if is_wrong), None)
 
 
 def _differing(link: Link) -> str | None:

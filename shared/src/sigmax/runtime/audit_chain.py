@@ -1,9 +1,9 @@
 """The audit chain in a service's schema: tables and triggers, made by its migrations.
 
-Facts are rows. A table that holds some is `audited`: each change that matters becomes an entry of `audit_log`, written by
-a constraint trigger at the commit. Only then is the chain's one lock taken, as the last one of the transaction: nobody
-waits for it with another lock to be given, so there is no deadlock, and the chain's order is the order of the commits.
-A transaction whose entry cannot be written does not commit.
+Facts are rows. A table that holds some is `audited`: each change that matters becomes an entry of `audit_log`, written
+by a constraint trigger at the commit. Only then is the chain's one lock taken, as the last one of the transaction: who
+holds it waits for nobody, so there is no deadlock, and the chain's order is the order of the commits. A transaction
+whose entry cannot be written does not commit.
 
 The functions run with the rights of the migrator. The service may read the chain, and nothing else.
 """
@@ -36,7 +36,7 @@ def drop_audit_chain(op: Any) -> None:
     op.execute(f"DROP TABLE {ANCHOR}")
 
 
-def audited(  # noqa: PLR0913 - what an entry is made of
+def audited(
     op: Any,
     owner: str,
     table: str,
@@ -50,8 +50,8 @@ def audited(  # noqa: PLR0913 - what an entry is made of
 ) -> None:
     """Have each `on` (`INSERT`, `UPDATE`) of a row of `table` written to the chain.
 
-    `kind`, `subject`, `correlation`, and the values of `data` are SQL over `NEW` (and `OLD`); `data` may also be names of
-    columns. `when` chooses among changes, over the same. Never give a secret or its hash.
+    `kind`, `subject`, `correlation`, and the values of `data` are SQL over `NEW` (and `OLD`); `data` may also be names
+    of columns. `when` chooses among changes, over the same. Never give a secret or its hash.
     """
     fields = data if isinstance(data, Mapping) else {name: f'NEW."{name}"' for name in data}
     built = ", ".join(f"'{name}', {value}" for name, value in fields.items())
@@ -104,7 +104,8 @@ CREATE TABLE {ANCHOR} (
 # Who appends locks the anchor and never changes it: a row that each commit changed would leave its old versions behind
 # for as long as anybody reads, and a backup of an hour would make each append slower than the one before.
 _APPEND = f"""
-CREATE FUNCTION audit_append(kind text, subject text, correlation_id uuid, data jsonb) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION audit_append(kind text, subject text, correlation_id uuid, data jsonb) RETURNS void
+LANGUAGE plpgsql AS $$
 DECLARE
     start record;
     newest record;
@@ -128,7 +129,7 @@ BEGIN
     INSERT INTO {{owner}}.{LOG} VALUES (number, at, kind, subject, correlation_id, entry, newest.hash,
         encode(sha256(convert_to(newest.hash || E'\\n' || entry, 'UTF8')), 'hex'));
 END $$
-"""
+"""  # noqa: S608 - names of ours
 _TRIGGER = """
 CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$

@@ -113,7 +113,7 @@ REACH: dict[str, Reach] = {
             AuditHead,
         ),
         reads=("md.*", "ops.heartbeats"),
-        secrets=("approval_key",),
+        secrets=("approval_key", "audit_key"),
     ),
     "order-worker": Reach(
         consumes=(OrderApproved, CancelRequested, StageChanged, Command),
@@ -121,7 +121,7 @@ REACH: dict[str, Reach] = {
         reads=("md.instruments",),
         owns=("rate.order_worker.*",),
         runs_scripts=True,
-        secrets=("approval_key", "venue_api_key", "venue_api_secret"),
+        secrets=("approval_key", "audit_key", "venue_api_key", "venue_api_secret"),
     ),
     "notifier": Reach(consumes=(Alert, OrderEvent, StageChanged, AuditHead), publishes=(Alert,), secrets=("channels",)),
     "api-gateway": Reach(
@@ -143,7 +143,7 @@ REACH: dict[str, Reach] = {
         owns=("gateway.*",),
         reads_all_schemas=True,
         runs_scripts=True,
-        secrets=("jwt_key",),
+        secrets=("jwt_key", "audit_key"),
     ),
     "scheduler": Reach(
         consumes=(JobDue, JobFinished),
@@ -153,6 +153,9 @@ REACH: dict[str, Reach] = {
     ),
     "paper-venue": Reach(reads=("md.*",), secrets=("venue_api_key", "venue_api_secret")),
 }
+
+OWN_SECRETS = frozenset({"audit_key"})
+"""Secrets of which each service that has one has its own; one of any other name is the same for all who hold it."""
 
 
 def owner_of(service: str) -> str:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sigmax.runtime.rights import SERVERS
-from sigmax.schemas.topology import REACH
+from sigmax.schemas.topology import OWN_SECRETS, REACH
 from sigmax_local.manifests.rendering import listed_secrets
 from sigmax_local.secret_store import SecretStore
 from sigmax_local.servers.containers import rabbitmq_admin_definitions, redis_admin_acl
@@ -12,7 +12,7 @@ _ACL = f"{SERVERS}/redis_users.acl"
 _DEFINITIONS = f"{SERVERS}/rabbitmq_definitions.json"
 _OF_VENUES = frozenset(REACH["paper-venue"].secrets)
 _ADMINS = frozenset({"postgres_superuser", "rabbitmq_admin", "redis_admin"})
-_SHARED = frozenset(name for reach in REACH.values() for name in reach.secrets)
+_SHARED = frozenset(name for reach in REACH.values() for name in reach.secrets) - OWN_SECRETS
 """A secret of that name is the same for everyone who holds it."""
 
 

@@ -71,7 +71,7 @@ def write_secrets(folder: Path) -> SecretStore:
 
 def _make_live_worker(secrets: SecretStore, given: Path) -> None:
     """Make the folder of the worker at a real venue: as the paper worker's, but with no venue key unless given one."""
-    for name in ("database_password", "rabbitmq_password", "redis_password", "approval_key"):
+    for name in ("database_password", "rabbitmq_password", "redis_password", "approval_key", "audit_key"):
         secrets.put(_LIVE_WORKER, name, secrets.get("order_worker", name))
     for name in _VENUE_KEYS:
         if (given / name).is_file():

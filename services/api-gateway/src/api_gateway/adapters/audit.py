@@ -1,4 +1,7 @@
-"""The audit chain in Postgres: rows are only ever added; the role has no right to change or delete one."""
+"""What people did, in Postgres: facts that the database itself chains at the commit (`sigmax.runtime.audit_chain`).
+
+Rows from before that have their hashes beside them, made here then; they are verified as they were made.
+"""
 
 import json
 
@@ -7,46 +10,58 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api_gateway.adapters.metrics import AUDIT_WHOLE
 from api_gateway.adapters.sql import Conditions, Listing, Row, page_of, parsed, rows, without
-from api_gateway.domain.audit import GENESIS, AuditEntry, chain_hash, first_break
+from api_gateway.domain.audit import AuditEntry, first_break
 from api_gateway.domain.paging import PageRequest
 from api_gateway.domain.views.base import Page
 from api_gateway.domain.views.people import AuditCheckView, AuditView
+from sigmax.domain.audit import GENESIS, Break, Link, Walk
 from sigmax.runtime.clock import ClockPort
 from sigmax.runtime.database import Database
 from sigmax.schemas.control import Alert
 from sigmax.schemas.types import AlertLevel
 
 _LISTING = Listing(
-    "entry_id, at, actor, action, subject, detail, address, previous_hash, hash", "audit", "at", "entry_id", "bigint"
+    "entry_id, at, actor, action, subject, detail, address, previous_hash, hash",
+    "audit_trail",
+    "at",
+    "entry_id",
+    "bigint",
 )
 _BATCH = 1000
 
 _INSERT = text(
-    "INSERT INTO audit (entry_id, at, actor, action, subject, detail, address, previous_hash, hash) VALUES"
-    " (:entry_id, :at, :actor, :action, :subject, CAST(:detail AS jsonb), :address, :previous_hash, :hash)"
+    "INSERT INTO audit (at, actor, action, subject, detail, address) VALUES"
+    " (:at, :actor, :action, :subject, CAST(:detail AS jsonb), :address)"
 )
+_OLD = (
+    f"SELECT {_LISTING.columns} FROM audit WHERE hash IS NOT NULL AND entry_id > :last"  # noqa: S608
+    f" ORDER BY entry_id LIMIT {_BATCH}"
+)
+_CHAINED = (
+    "SELECT position, at, kind, subject, correlation_id, entry, previous, hash FROM audit_log"  # noqa: S608
+    f" WHERE position > :last ORDER BY position LIMIT {_BATCH}"
+)
+_DIFFERING = """
+SELECT coalesce(a.entry_id, l.subject::bigint) AS entry_id FROM audit a
+FULL JOIN (SELECT subject, entry::jsonb -> 'data' AS data FROM audit_log WHERE kind = 'audit') l
+  ON l.subject = a.entry_id::text
+WHERE a.hash IS NULL AND (a.entry_id IS NULL OR l.data IS NULL OR NOT to_jsonb(a) @> l.data)
+ORDER BY 1 LIMIT 1
+"""
+"""What is shown and what was chained: a row that was changed, added, or removed beside the chain."""
 
 
 async def append(session: AsyncSession, entry: AuditEntry) -> None:
-    """Add one entry to the chain, in the caller's transaction and as the last thing it does.
-
-    The lock makes the chain's order the order of commits; it is held until the transaction ends.
-    """
-    await session.execute(text("SELECT pg_advisory_xact_lock(hashtext('api_gateway.audit'))"))
-    newest = (await session.execute(text("SELECT entry_id, hash FROM audit ORDER BY entry_id DESC LIMIT 1"))).first()
-    entry_id, previous = (newest[0] + 1, newest[1]) if newest else (1, GENESIS)
+    """Add one entry, in the caller's transaction; the database chains it at the commit."""
     await session.execute(
         _INSERT,
         {
-            "entry_id": entry_id,
             "at": entry.at,
             "actor": entry.actor,
             "action": entry.action,
             "subject": entry.subject,
             "detail": json.dumps(entry.detail),
             "address": entry.address,
-            "previous_hash": previous,
-            "hash": chain_hash(previous, entry),
         },
     )
 
@@ -71,26 +86,26 @@ class PostgresAudit:
             return await page_of(session, _LISTING, conditions, page, _view)
 
     async def verify(self) -> AuditCheckView:
-        """Walk the whole chain, a thousand entries at a time."""
-        last_id, head, count = 0, GENESIS, 0
-        broken_at: int | None = None
+        """Walk the rows from before the chain, then the chain, and hold the audit against it."""
         async with self._database.reading() as session:
-            while broken_at is None:
-                found = await rows(
-                    session,
-                    f"SELECT {_LISTING.columns} FROM audit WHERE entry_id > :last ORDER BY entry_id LIMIT {_BATCH}",  # noqa: S608
-                    {"last": last_id},
-                )
-                if not found:
-                    break
-                broken_at = first_break(
-                    ((r["entry_id"], _entry(r), r["previous_hash"], r["hash"]) for r in found), head
-                )
-                if broken_at is None and found[-1]["entry_id"] != count + len(found):
-                    broken_at = _first_gap([r["entry_id"] for r in found], count)
-                last_id, head, count = found[-1]["entry_id"], found[-1]["hash"], count + len(found)
-        AUDIT_WHOLE.set(broken_at is None)
-        return AuditCheckView(entries=count, is_whole=broken_at is None, broken_at=broken_at, head=head)
+            count, head, broken = await _verify_old(session)
+            if broken is None:
+                walk = Walk()
+                while broken is None and (found := await rows(session, _CHAINED, {"last": walk.head.position})):
+                    broken = walk.follow(Link(**row) for row in found)
+                count += walk.head.position
+                head = walk.head.hash if walk.head.position else head
+            if broken is None and (differing := await rows(session, _DIFFERING)):
+                entry_id = differing[0]["entry_id"]
+                broken = Break(entry_id, f"entry {entry_id} of the audit is not what was chained")
+        AUDIT_WHOLE.set(broken is None)
+        return AuditCheckView(
+            entries=count,
+            is_whole=broken is None,
+            broken_at=broken.position if broken else None,
+            what=broken.what if broken else None,
+            head=head,
+        )
 
     async def watch(self) -> None:
         """Verify the chain, and tell people when it does not hold."""
@@ -106,15 +121,24 @@ class PostgresAudit:
                     level=AlertLevel.CRITICAL,
                     code="audit_broken",
                     subject="audit",
-                    text=f"The audit chain does not hold from entry {check.broken_at} on: somebody changed the past.",
+                    text=f"The audit does not hold from entry {check.broken_at} on: {check.what}.",
                     values={"entry_id": str(check.broken_at)},
                     dedupe_key="audit_broken",
                 )
             )
 
 
-def _first_gap(entry_ids: list[int], before: int) -> int:
-    return next(entry_id for place, entry_id in enumerate(entry_ids, start=before + 1) if entry_id != place)
+async def _verify_old(session: AsyncSession) -> tuple[int, str, Break | None]:
+    """Walk what was chained by its own hashes; give how many rows, the newest hash, and what does not fit."""
+    last, head, count = 0, GENESIS, 0
+    while found := await rows(session, _OLD, {"last": last}):
+        broken_at = first_break(((r["entry_id"], _entry(r), r["previous_hash"], r["hash"]) for r in found), head)
+        gap = next((r["entry_id"] for place, r in enumerate(found, start=count + 1) if r["entry_id"] != place), None)
+        if broken_at is not None or gap is not None:
+            entry_id = min(number for number in (broken_at, gap) if number is not None)
+            return count, head, Break(entry_id, f"entry {entry_id} does not fit: somebody changed the past")
+        last, head, count = found[-1]["entry_id"], found[-1]["hash"], count + len(found)
+    return count, head, None
 
 
 def _entry(row: Row) -> AuditEntry:

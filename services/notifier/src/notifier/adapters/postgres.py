@@ -10,12 +10,12 @@ import structlog
 from sqlalchemy.dialects.postgresql import insert
 
 from notifier.adapters.metrics import ALERTS, DELIVERIES, DELIVERY_DELAY_S
-from notifier.adapters.tables import alerts, deliveries, stages
+from notifier.adapters.tables import alerts, audit_heads, deliveries, stages
 from notifier.domain.folding import Folding, KnownAlert, urgency
 from notifier.domain.notices import Channel, Delivery, KnownStage, StoredAlert, visible
 from sigmax.runtime.database import Database
 from sigmax.runtime.ledgers import Ledger, opener
-from sigmax.schemas.control import Alert, StageChanged
+from sigmax.schemas.control import Alert, AuditHead, StageChanged
 from sigmax.schemas.types import AlertLevel, Scope, Stage
 
 log = structlog.get_logger()
@@ -100,6 +100,31 @@ class PostgresBook(Ledger):
             insert(stages)
             .values(scope=change.scope.value, scope_id=change.scope_id, **values)
             .on_conflict_do_update(index_elements=[stages.c.scope, stages.c.scope_id], set_=values)
+        )
+
+    async def head_told_at(self, owner: str) -> datetime | None:
+        """Give when people's channels were last given a head of the owner, under a lock on the owner."""
+        await self._lock(f"audit_head:{owner}")
+        newest = sa.select(sa.func.max(audit_heads.c.received_at)).where(
+            audit_heads.c.owner == owner, audit_heads.c.is_told
+        )
+        told_at: datetime | None = (await self._session.execute(newest)).scalar()
+        return told_at
+
+    async def keep_head(self, head: AuditHead, *, is_told: bool, now: datetime) -> None:
+        """Insert the head, unless it is there."""
+        await self._session.execute(
+            insert(audit_heads)
+            .values(
+                owner=head.producer,
+                position=head.position,
+                hash=head.hash,
+                at=head.at,
+                signature=head.signature,
+                is_told=is_told,
+                received_at=now,
+            )
+            .on_conflict_do_nothing()
         )
 
     async def claim(self, channel: str, now: datetime) -> Delivery | None:

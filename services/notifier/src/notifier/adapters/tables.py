@@ -51,3 +51,15 @@ stages = sa.Table(
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("seen_at", _TIME, nullable=False),
 )
+
+audit_heads = sa.Table(
+    "audit_heads",
+    metadata,
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("position", sa.BigInteger, primary_key=True),
+    sa.Column("hash", sa.Text, primary_key=True),
+    sa.Column("at", _TIME, nullable=False),
+    sa.Column("signature", sa.Text, nullable=False),
+    sa.Column("is_told", sa.Boolean, nullable=False),
+    sa.Column("received_at", _TIME, nullable=False),
+)

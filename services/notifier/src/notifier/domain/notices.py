@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from notifier.domain.folding import urgency
-from sigmax.schemas.control import Alert, StageChanged
+from sigmax.schemas.control import Alert, AuditHead, StageChanged
 from sigmax.schemas.orders import OrderEvent
 from sigmax.schemas.types import AlertLevel, OrderStatus, Stage, Submission
 
@@ -123,6 +123,26 @@ def order_alert(event: OrderEvent, now: datetime) -> Alert | None:
         values={"client_order_id": event.client_order_id, "account_id": event.account_id},
         # A venue that rejects one order after the other is one alert with a count.
         dedupe_key=f"{code}:{event.account_id}:{event.instrument_id}",
+    )
+
+
+def head_alert(head: AuditHead, now: datetime) -> Alert:
+    """Give the notice that holds the newest hash of a service's audit chain, for people to keep."""
+    return Alert(
+        **Alert.after(head, now),
+        producer=OWNER,
+        level=AlertLevel.INFO,
+        code="audit_head",
+        subject=head.producer,
+        text=f"The audit chain of {head.producer} stands at row {head.position}. Keep this: it shows whether the past"
+        " was changed.",
+        values={
+            "position": str(head.position),
+            "hash": head.hash,
+            "at": head.at.isoformat(),
+            "signature": head.signature,
+        },
+        dedupe_key=f"audit_head:{head.producer}:{head.position}",
     )
 
 
