@@ -18,11 +18,14 @@ from order_worker.domain.budget import Told
 from order_worker.domain.terms import Terms
 from order_worker.handlers.approvals import on_cancel_requested, on_order_approved, on_stage_changed
 from order_worker.handlers.desk import Desk
+from order_worker.handlers.guarding import guard
+from order_worker.handlers.health import ask_clock, tell_health
 from order_worker.handlers.reconciling import reconcile
 from order_worker.handlers.resolving import resolve_due
 from order_worker.handlers.sending import sweep
 from order_worker.handlers.working import on_sightings, on_trades, poll
 from order_worker.settings import Settings
+from sigmax.runtime.audit import watched_audit
 from sigmax.runtime.service import Service, build_service
 from sigmax.schemas.control import StageChanged
 from sigmax.schemas.orders import CancelRequested, OrderApproved
@@ -35,6 +38,9 @@ _POLL_S = 5.0
 _CHECKPOINT_S = 10.0
 _WATCH_S = 5.0
 _VENUE_AWAY_S = 1.0
+_GUARD_S = 1.0
+_CLOCK_S = 2.0
+_HEALTH_S = 1.0
 _DISAGREE_S = 15.0
 """Between first comparisons that did not pass: each one tells people."""
 
@@ -91,16 +97,23 @@ async def wire(service: Service) -> AsyncIterator[None]:
         service.on(CancelRequested, partial(on_cancel_requested, desk=desk))
         service.on(StageChanged, partial(on_stage_changed, desk=desk), prefetch=1)
         service.background(partial(_reconcile_first, desk, learn_limits), name="first_reconciliation")
+        service.background(partial(_end_when_lost, desk), name="answers")
         service.background(stream.run, name="user_stream", singleton=True)
         service.every(_SWEEP_S, partial(sweep, desk), name="sweep")
         service.every(_RESOLVE_S, partial(resolve_due, desk), name="resolver")
         service.every(_POLL_S, partial(poll, desk), name="poll", singleton=True)
         service.every(settings.reconcile_s, reconcile_again, name="reconciliation", singleton=True)
+        service.every(_GUARD_S, partial(guard, desk), name="guard", singleton=True)
+        service.every(_CLOCK_S, partial(ask_clock, desk), name="clock")
+        service.every(_HEALTH_S, partial(tell_health, desk), name="health", singleton=True)
         service.every(_CHECKPOINT_S, lambda: books.checkpoint(service.clock.now()), name="checkpoint", singleton=True)
         service.every(_WATCH_S, lambda: watch.look(service.clock.now()), name="watch")
         service.ready_when("reconciliation", partial(_is_reconciled, desk))
         service.ready_when("budget", budget.look)
-        yield
+        service.ready_when("clock", partial(_is_clock_right, desk))
+        async with watched_audit(service) as audit:
+            desk.is_audited = lambda: audit.is_whole
+            yield
     finally:
         await venue.close()
 
@@ -118,6 +131,20 @@ async def _reconcile_first(desk: Desk, learn_limits: Callable[[], Awaitable[None
         if not desk.is_reconciled:
             await asyncio.sleep(pause_s)
     await asyncio.Event().wait()
+
+
+class AnswerLostError(Exception):
+    """An answer of the venue could not be recorded while its lease ran: the next process asks for it."""
+
+
+async def _end_when_lost(desk: Desk) -> None:
+    await desk.lost.wait()
+    raise AnswerLostError
+
+
+async def _is_clock_right(desk: Desk) -> str | None:
+    gap = desk.clock_gap
+    return f"the venue's clock is {gap.milliseconds} ms from ours: nothing is sent" if gap and gap.is_off else None
 
 
 async def _is_reconciled(desk: Desk) -> str | None:

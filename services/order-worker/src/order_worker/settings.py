@@ -7,13 +7,13 @@ from pydantic import Field, SecretStr, model_validator
 
 from order_worker.domain.budget import Limits, Told, limits_of
 from sigmax.domain.approval import KEY_BYTES_MIN
-from sigmax.runtime.settings import ServiceSettings
+from sigmax.runtime.audit import AuditedSettings
 from sigmax.schemas.types import Mode
 
 _PAPER_KEY = "paper"
 
 
-class Settings(ServiceSettings):
+class Settings(AuditedSettings):
     """One account at one venue; all replicas have the same."""
 
     service: ClassVar[str] = "order-worker"

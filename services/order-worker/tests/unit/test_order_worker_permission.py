@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from order_worker_builders import NOW, TERMS, an_approval, an_order, stages
 
-from order_worker.domain.permission import StageRow, refusal_to_send, stage_for
+from order_worker.domain.permission import StageRow, refusal_to_send, stage_for, unwanted
 from order_worker.domain.terms import Terms
 from sigmax.schemas.types import Mode, Scope, Stage
 
@@ -60,11 +60,11 @@ def test_reducing_lets_only_exits_through() -> None:
 def test_a_stage_that_is_missing_or_old_is_a_halt(scope: Scope) -> None:
     approved = an_approval()
     missing = [row for row in stages() if row.scope is not scope]
-    old = [replace(row, told_at=NOW - timedelta(seconds=120, microseconds=1)) for row in stages()]
+    old = [replace(row, told_at=NOW - timedelta(seconds=60, microseconds=1)) for row in stages()]
 
     assert stage_for(approved, missing, TERMS, NOW)[0] is Stage.HALTED
     assert stage_for(approved, old, TERMS, NOW)[0] is Stage.HALTED
-    assert stage_for(approved, stages(told_at=NOW - timedelta(seconds=120)), TERMS, NOW)[0] is Stage.NORMAL
+    assert stage_for(approved, stages(told_at=NOW - timedelta(seconds=60)), TERMS, NOW)[0] is Stage.NORMAL
 
 
 @pytest.mark.parametrize(
@@ -76,6 +76,29 @@ def test_the_strictest_stage_that_concerns_the_order_counts(scope: Scope, scope_
 
     assert stage_for(an_approval(), concerned, TERMS, NOW)[0] is Stage.HALTED
     assert stage_for(an_approval(), others, TERMS, NOW)[0] is Stage.NORMAL
+
+
+def test_a_halt_that_was_told_takes_back_everything_of_its_scope_and_lesser_stages_nothing() -> None:
+    for stage in (Stage.NORMAL, Stage.CAUTION, Stage.REDUCING):
+        assert unwanted(an_order(), stages(stage), TERMS, NOW) is None
+    assert "HALTED" in str(unwanted(an_order(), stages(account=Stage.HALTED), TERMS, NOW))
+    assert "HALTED" in str(unwanted(an_order(reduce_only=True), stages(Stage.HALTED), TERMS, NOW))
+    elsewhere = [*stages(), StageRow(Scope.INSTRUMENT, "ETH/USDT@binance", Stage.HALTED, NOW)]
+    assert unwanted(an_order(), elsewhere, TERMS, NOW) is None
+
+
+def test_silence_takes_back_entries_and_leaves_what_protects() -> None:
+    heard = stages(told_at=NOW - timedelta(seconds=60))
+    silent = stages(told_at=NOW - timedelta(seconds=60, microseconds=1))
+
+    assert unwanted(an_order(), heard, TERMS, NOW) is None
+    assert "not been heard" in str(unwanted(an_order(), silent, TERMS, NOW))
+    assert unwanted(an_order(reduce_only=True), silent, TERMS, NOW) is None
+    assert "not been heard" in str(unwanted(an_order(), heard[:1], TERMS, NOW))
+
+
+def test_nothing_is_taken_back_while_the_keys_are_locked() -> None:
+    assert unwanted(an_order(), stages(Stage.HALTED, Stage.LOCKED), TERMS, NOW) is None
 
 
 def test_a_send_and_its_timeout_fit_into_the_lease() -> None:

@@ -12,6 +12,7 @@ from order_worker.domain.reconciling import (
     Held,
     assets_of,
     clock_difference,
+    clock_gap,
     corrections,
     differences,
     gaps,
@@ -93,7 +94,9 @@ def test_a_clock_that_is_off_by_more_than_half_a_second_is_a_difference(off_ms: 
     asked_at, answered_at = NOW, NOW + timedelta(milliseconds=100)
     venue = NOW + timedelta(milliseconds=50 + off_ms)
 
-    assert (clock_difference(asked_at, answered_at, venue) is not None) is is_told
+    gap = clock_gap(asked_at, answered_at, venue)
+    assert (clock_difference(gap, answered_at) is not None) is gap.is_off is is_told
+    assert gap.milliseconds == off_ms
 
 
 def test_an_order_that_is_not_ours_is_a_difference() -> None:

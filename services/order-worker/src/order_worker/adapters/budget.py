@@ -31,9 +31,9 @@ local function keep()
     redis.call('PEXPIRE', KEYS[1], ARGV[8])
 end
 if close_ms > 0 then
-    at, tokens = math.max(at, now), 0
     closed_until = math.max(closed_until, now + close_ms)
     slow_until = closed_until + tonumber(ARGV[7])
+    at, tokens = math.max(at, closed_until), 0
     keep()
     return 0
 end

@@ -130,4 +130,4 @@ class Bucket:
     def closed(self, for_s: float, now: float) -> "Bucket":
         """Let nothing go for so long, because the venue said so, and go on slowly afterwards."""
         until = max(self.closed_until, now + for_s)
-        return Bucket(0.0, max(self.at, now), until, until + SLOWED_FOR_S)
+        return Bucket(0.0, max(self.at, until), until, until + SLOWED_FOR_S)

@@ -28,6 +28,18 @@ def stage_for(approved: OrderApproved, rows: Iterable[StageRow], terms: Terms, n
 
     The stages of the platform and of the account must be there and young; one that cannot be read is HALTED.
     """
+    concerned = _concerned(approved, rows)
+    for scope in (Scope.GLOBAL, Scope.ACCOUNT):
+        row = concerned.get(scope)
+        if row is None:
+            return Stage.HALTED, f"no {scope} stage is known"
+        if now - row.told_at > terms.silence_max:
+            return Stage.HALTED, f"the {scope} stage was last told at {row.told_at:%H:%M:%S} UTC"
+    strictest = max(concerned.values(), key=lambda row: row.stage.severity)
+    return strictest.stage, f"{strictest.scope} {strictest.scope_id} is {strictest.stage.upper()}"
+
+
+def _concerned(approved: OrderApproved, rows: Iterable[StageRow]) -> dict[Scope, StageRow]:
     subjects = {
         Scope.GLOBAL: GLOBAL,
         Scope.VENUE: approved.venue,
@@ -35,15 +47,28 @@ def stage_for(approved: OrderApproved, rows: Iterable[StageRow], terms: Terms, n
         Scope.STRATEGY: approved.strategy_id,
         Scope.INSTRUMENT: approved.instrument_id,
     }
-    concerned = {row.scope: row for row in rows if subjects[row.scope] == row.scope_id}
-    for scope in (Scope.GLOBAL, Scope.ACCOUNT):
-        row = concerned.get(scope)
-        if row is None:
-            return Stage.HALTED, f"no {scope} stage is known"
-        if now - row.told_at > terms.stage_age_max:
-            return Stage.HALTED, f"the {scope} stage was last told at {row.told_at:%H:%M:%S} UTC"
-    strictest = max(concerned.values(), key=lambda row: row.stage.severity)
-    return strictest.stage, f"{strictest.scope} {strictest.scope_id} is {strictest.stage.upper()}"
+    return {row.scope: row for row in rows if subjects[row.scope] == row.scope_id}
+
+
+def unwanted(order: Order, rows: Iterable[StageRow], terms: Terms, now: datetime) -> str | None:
+    """Say why an order that works at the venue is to be canceled, or None when it may stay.
+
+    A halt that was told takes back all of its scope. When risk-gate has fallen silent nobody judges any more what the
+    market does to a resting entry: it goes, and what only reduces stays, because it protects. LOCKED cancels nothing:
+    the keys are not to be used.
+    """
+    approved = order.approved
+    concerned = _concerned(approved, rows)
+    strictest = max(concerned.values(), key=lambda row: row.stage.severity, default=None)
+    if strictest is not None and strictest.stage is Stage.LOCKED:
+        return None
+    if strictest is not None and strictest.stage is Stage.HALTED:
+        return f"{strictest.scope} {strictest.scope_id} is HALTED"
+    heard = [concerned[scope].told_at for scope in (Scope.GLOBAL, Scope.ACCOUNT) if scope in concerned]
+    is_silent = len(heard) < 2 or now - min(heard) > terms.silence_max
+    if is_silent and not approved.reduce_only:
+        return f"risk-gate has not been heard for {terms.silence_max.total_seconds():.0f} s"
+    return None
 
 
 def refusal_to_send(order: Order, stages: Iterable[StageRow], terms: Terms, now: datetime) -> str | None:

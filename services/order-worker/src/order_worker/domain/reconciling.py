@@ -134,13 +134,37 @@ def corrections(found: Mapping[str, Decimal], assets: Assets) -> list[Entry]:
     return entries
 
 
-def clock_difference(asked_at: datetime, answered_at: datetime, venue: datetime) -> Difference | None:
-    """Hold the venue's clock against ours; None when they agree, as far as the answer's way allows to say."""
+@dataclass(frozen=True)
+class ClockGap:
+    """The venue's clock less ours, as one question showed it."""
+
+    gap: timedelta
+    doubt: timedelta
+    """Half the time that the answer took: so much the gap may be off."""
+
+    @property
+    def is_off(self) -> bool:
+        """Say whether the clocks differ by too much, beyond doubt."""
+        return abs(self.gap) - self.doubt > CLOCK_GAP_MAX
+
+    @property
+    def milliseconds(self) -> int:
+        """Give the gap in whole milliseconds."""
+        return round(self.gap / timedelta(milliseconds=1))
+
+
+def clock_gap(asked_at: datetime, answered_at: datetime, venue: datetime) -> ClockGap:
+    """Hold the venue's clock against ours in the middle of the question."""
     way = (answered_at - asked_at) / 2
-    ours = asked_at + way
-    if abs(venue - ours) - way <= CLOCK_GAP_MAX:
+    return ClockGap(venue - (asked_at + way), way)
+
+
+def clock_difference(gap: ClockGap, now: datetime) -> Difference | None:
+    """Put a gap into words; None when the clocks agree, as far as the answer's way allows to say."""
+    if not gap.is_off:
         return None
-    return Difference(kind="clock", subject="clock", ours=ours.isoformat(), venue=venue.isoformat(), is_dust=False)
+    ours, venue = now.isoformat(), (now + gap.gap).isoformat()
+    return Difference(kind="clock", subject="clock", ours=ours, venue=venue, is_dust=False)
 
 
 def strangers(open_ids: Iterable[str], known: Collection[str]) -> list[Difference]:

@@ -26,7 +26,8 @@ class Terms:
     attempts_max: int = 5
     """Tries whose bytes provably never left the host."""
     retry_after: timedelta = timedelta(seconds=1)
-    stage_age_max: timedelta = timedelta(seconds=120)
+    silence_max: timedelta = timedelta(seconds=60)
+    """Since risk-gate last told the stages: beyond it nothing is sent, and working entries are taken back."""
     first_look: timedelta = timedelta(seconds=2)
     look_backoff_max: timedelta = timedelta(seconds=30)
     look_lease: timedelta = timedelta(seconds=20)

@@ -1,17 +1,14 @@
 """Approvals, cancels, and stages: what risk-gate tells us."""
 
-from dataclasses import replace
-
-from order_worker.domain.booking import counted
 from order_worker.domain.order import Order
 from order_worker.domain.permission import GLOBAL
 from order_worker.handlers.desk import Desk, change
 from order_worker.handlers.sending import send_key
-from order_worker.handlers.working import cancel_at_venue
+from order_worker.handlers.working import cancel_at_venue, take_back
 from sigmax.domain.approval import verify
 from sigmax.schemas.control import StageChanged
 from sigmax.schemas.orders import CancelRequested, OrderApproved
-from sigmax.schemas.types import Scope, Submission
+from sigmax.schemas.types import Scope
 
 
 class ForgedApprovalError(Exception):
@@ -47,12 +44,7 @@ async def on_cancel_requested(request: CancelRequested, desk: Desk) -> None:
             return
         if not order.is_open:
             return
-        after = replace(order, cancel_wanted=True)
-        if order.submission is Submission.READY:
-            after = after.unplaced(f"canceled before it was sent: {request.reason}")
-        elif order.submission is Submission.ACKED:
-            after = counted(after, order.filled_quantity, order.average_price)
-        after = (await change(page, order, after, now)).order
+        after = await take_back(page, order, request.reason, now)
     if after.needs_cancel:
         await cancel_at_venue(desk, after)
 

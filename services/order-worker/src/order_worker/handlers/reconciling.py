@@ -12,6 +12,7 @@ from order_worker.domain.reconciling import (
     Assets,
     assets_of,
     clock_difference,
+    clock_gap,
     corrections,
     differences,
     gaps,
@@ -75,7 +76,9 @@ async def reconcile(desk: Desk) -> bool:
 async def _compare_clocks(desk: Desk) -> list[Difference]:
     asked_at = desk.clock.now()
     venue_at = await desk.venue.now()
-    found = clock_difference(asked_at, desk.clock.now(), venue_at)
+    now = desk.clock.now()
+    desk.clock_gap = clock_gap(asked_at, now, venue_at)
+    found = clock_difference(desk.clock_gap, now)
     return [] if found is None else [found]
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from order_worker.domain.order import Looks, Order
+from order_worker.domain.reconciling import gaps
 from order_worker.domain.resolving import after_absence, after_failure, is_absence_proven, needs_a_person
 from order_worker.domain.sightings import Sighting
 from order_worker.handlers.booking import News, book
@@ -12,12 +13,15 @@ from order_worker.handlers.desk import Desk, alert, change
 from order_worker.handlers.sending import send_key
 from order_worker.handlers.working import cancel_at_venue
 from order_worker.ports import VenueError
+from sigmax.schemas.market import base_of, quote_of
 from sigmax.schemas.types import AlertLevel, Submission
 
 _DUE_MAX = 20
 _BEFORE_CLAIM = timedelta(seconds=60)
 """Room for clocks that differ."""
 _STRANGERS_MAX = 20
+_CLOCKS = timedelta(seconds=1)
+"""What our books took in since then may not be in the venue's answer yet."""
 
 
 async def resolve_due(desk: Desk) -> None:
@@ -41,10 +45,10 @@ async def look(desk: Desk, order: Order) -> None:
     try:
         sighting = await _ask(desk, order)
     except VenueError as error:
-        await _missed(desk, order, after_failure(order.looks, desk.clock.now(), desk.terms), str(error))
+        await _failed(desk, order, str(error))
         return
     if sighting is None:
-        await _missed(desk, order, after_absence(order.looks, desk.clock.now(), desk.terms), "not found")
+        await _absent(desk, order)
         return
     async with desk.books.open() as page:
         after = (await book(page, desk, order, sighting, News("resolver"))).order
@@ -71,21 +75,55 @@ async def _ask(desk: Desk, order: Order) -> Sighting | None:
     return None
 
 
-async def _missed(desk: Desk, order: Order, looks: Looks, reason: str) -> None:
+async def _absent(desk: Desk, order: Order) -> None:
+    """Count a look that did not find the order; before the last one proves anything, the money must agree too."""
+    now = desk.clock.now()
+    looks = after_absence(order.looks, now, desk.terms)
+    is_proven = is_absence_proven(order, looks, now, desk.terms)
+    if is_proven:
+        try:
+            unexplained = await _unexplained(desk, order)
+        except VenueError as error:
+            unexplained = str(error)
+        if unexplained is not None:
+            await _failed(desk, order, unexplained)
+            return
+    await _missed(desk, order, looks, "not found", is_proven=is_proven)
+
+
+async def _failed(desk: Desk, order: Order, reason: str) -> None:
+    """Count a look that says nothing: it proves nothing either, however many were made before."""
+    looks = after_failure(order.looks, desk.clock.now(), desk.terms)
+    await _missed(desk, order, looks, reason, is_proven=False)
+
+
+async def _unexplained(desk: Desk, order: Order) -> str | None:
+    """Say what the venue has more or less of the order's two assets than our books: it may be this order's doing."""
+    asked_at = desk.clock.now()
+    venue = await desk.venue.balances()
+    instrument_id = order.approved.instrument_id
+    async with desk.books.open() as page:
+        met = await page.met_assets() & {base_of(instrument_id), quote_of(instrument_id)}
+        found = gaps(await page.balances(asked_at - _CLOCKS), venue, met)
+    if not found:
+        return None
+    return "; ".join(f"the venue has {gap} {asset} more than our books" for asset, gap in sorted(found.items()))
+
+
+async def _missed(desk: Desk, order: Order, looks: Looks, reason: str, *, is_proven: bool) -> None:
     now = desk.clock.now()
     async with desk.books.open() as page:
         current = await page.order(order.client_order_id)
         if current is None or current.submission is not Submission.UNKNOWN:
             return  # another source was faster
         after = replace(current, looks=looks)
-        is_absent = is_absence_proven(current, looks, now, desk.terms)
-        if is_absent:
+        if is_proven:
             after = after.unplaced(_proof(current.reason, looks, now))
         elif needs_a_person(current, now, desk.terms):
             text = f"Whether the venue has this order is not known after {looks.count} looks; the last said: {reason}"
             page.publish(alert(current.approved, AlertLevel.DANGER, "submission_unknown", text, now))
         await change(page, current, after, now)
-    if is_absent:
+    if is_proven:
         await send_key(desk, order.key)
 
 

@@ -1,16 +1,18 @@
 """Orders at the venue: what the stream and the polls show of them, and cancels."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 
+from order_worker.domain.booking import counted
 from order_worker.domain.order import Order
 from order_worker.domain.permission import stage_for
 from order_worker.domain.sightings import Sighting, Trade
 from order_worker.handlers.booking import News, book
-from order_worker.handlers.desk import Desk
-from order_worker.ports import VenueError
+from order_worker.handlers.desk import Desk, change
+from order_worker.ports import PagePort, VenueError
 from sigmax.domain.orders import VenueWord
 from sigmax.schemas.types import Stage, Submission
 
@@ -91,6 +93,16 @@ async def _ask_for(desk: Desk, order: Order) -> None:
         log.error("acked_order_not_found", client_order_id=order.client_order_id, venue_order_id=order.venue_order_id)
     else:
         await on_sightings(desk, [sighting], "poll")
+
+
+async def take_back(page: PagePort, order: Order, reason: str, now: datetime) -> Order:
+    """Want the cancel of an order that is not over; one that was not sent yet ends here. Give it as it is then."""
+    after = replace(order, cancel_wanted=True)
+    if order.submission is Submission.READY:
+        after = after.unplaced(f"canceled before it was sent: {reason}")
+    elif order.submission is Submission.ACKED:
+        after = counted(after, order.filled_quantity, order.average_price)
+    return (await change(page, order, after, now)).order
 
 
 async def cancel_at_venue(desk: Desk, order: Order) -> None:
