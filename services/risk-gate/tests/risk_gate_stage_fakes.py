@@ -9,11 +9,12 @@ from typing import Any
 from risk_gate_builders import an_instrument
 
 from risk_gate.domain.ladder import Rung, Step
+from risk_gate.domain.limits import RiskLimits
 from risk_gate.domain.postures import PostureCause, PostureRow
 from risk_gate.domain.stages import CurrentStage
 from risk_gate.domain.watchdogs import Watched
 from sigmax.schemas.market import Instrument
-from sigmax.schemas.types import Posture, Scope, Stage
+from sigmax.schemas.types import Posture, Scope
 
 
 @dataclass
@@ -33,6 +34,7 @@ class Standing:
     rungs: list[tuple[Step, Rung | None]] = field(default_factory=list)
     postures: list[PostureRow] = field(default_factory=list)
     stop_outs: list[StopOut] = field(default_factory=list)
+    limits_by: list[str] = field(default_factory=list)
 
 
 class FakeStageLedger:
@@ -96,9 +98,9 @@ class FakeStageLedger:
         stops = [each for each in standing.stop_outs if each.kind == "stop_loss"]
         return sum(all(each.at > at for at in (*chosen, *won)) for each in stops)
 
-
-def a_stage(scope: Scope, scope_id: str, stage: Stage = Stage.NORMAL) -> CurrentStage:
-    return CurrentStage(scope, scope_id, stage, 1, "start", "start")
+    async def add_limits(self, account_id: str, limits: RiskLimits, changed_by: str, now: datetime) -> None:
+        self.state.limits[account_id] = limits
+        self.state.standing.limits_by.append(changed_by)
 
 
 class FakeFeed:

@@ -209,7 +209,8 @@ async def test_an_older_reconciliation_is_ignored_and_a_failed_one_stops_trading
     fake.clock.advance(1)
     await deciding.on_signal(a_signal(at=fake.clock.now()), fake.world)
     (denied,) = fake.published(OrderDenied)
-    assert denied.code is DenialCode.RECONCILIATION_MISSING
+    assert denied.code is DenialCode.TRADING_HALTED
+    assert any(check.code is DenialCode.RECONCILIATION_MISSING and not check.passed for check in denied.checks)
 
 
 PARTS = ("3", "5", "2.9")

@@ -11,7 +11,7 @@ from risk_gate.adapters import stage_statements as statements
 from risk_gate.adapters.rows import account_of, limits_of, lists, marks_of, unknown_of, venue_of
 from risk_gate.domain.facts import Outcomes
 from risk_gate.domain.ladder import Rung, Step
-from risk_gate.domain.limits import RATIO_WINDOW_S
+from risk_gate.domain.limits import RATIO_WINDOW_S, RiskLimits
 from risk_gate.domain.market_view import FILL_AGE_MAX
 from risk_gate.domain.postures import PostureCause, PostureRow
 from risk_gate.domain.situation import Holding
@@ -99,6 +99,17 @@ class StageLedger(Ledger):
         """Count the stop-losses since the last winning exit, and since a posture was last chosen or forced."""
         count: int = (await self._session.execute(statements.STOPS_IN_A_ROW, {"account_id": account_id})).scalar_one()
         return count
+
+    async def add_limits(self, account_id: str, limits: RiskLimits, changed_by: str, now: datetime) -> None:
+        """Keep a version of an account's limits; the newest counts."""
+        values = {
+            "account_id": account_id,
+            "version": limits.version,
+            "values": limits.model_dump_json(exclude={"version"}),
+            "changed_by": changed_by,
+            "now": now,
+        }
+        await self._session.execute(statements.ADD_LIMITS, values)
 
     async def open_order(self, client_order_id: str) -> tuple[str, str] | None:
         """Give client order id and account of one order, or None when it cannot fill any more."""

@@ -110,3 +110,8 @@ STOPS_IN_A_ROW = text(
         WHERE w.account_id = :account_id AND w.pnl > 0), '-infinity')
     """
 )
+
+ADD_LIMITS = text(
+    'INSERT INTO limits (account_id, version, "values", changed_by, created_at)'
+    " VALUES (:account_id, :version, CAST(:values AS jsonb), :changed_by, :now)"
+)

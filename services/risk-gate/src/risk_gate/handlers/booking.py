@@ -1,10 +1,14 @@
 """Follows what order-worker tells of orders, fills, and positions."""
 
 from risk_gate.domain.book import effect_of, moves_book
+from risk_gate.domain.post_trade import ApprovedOrder, breach_latch, fill_breach
+from risk_gate.domain.situation import ZERO
 from risk_gate.handlers.guarding import follow_event, follow_fill
-from risk_gate.ports import World
-from sigmax.schemas.orders import Fill, OrderEvent, PositionChanged, Reconciled
-from sigmax.schemas.types import Side
+from risk_gate.handlers.watching import on_failed_reconciliation
+from risk_gate.ports import LedgerPort, World
+from sigmax.schemas.control import Alert
+from sigmax.schemas.orders import Fill, OrderEvent, PositionChanged, Reconciled, VenueHealth
+from sigmax.schemas.types import AlertLevel, Side
 
 
 async def on_fill(fill: Fill, world: World) -> None:
@@ -14,10 +18,33 @@ async def on_fill(fill: Fill, world: World) -> None:
         if await ledger.first_time(fill):
             reconciled_at = await ledger.reconciled_at(fill.account_id)
             is_news = moves_book(fill.occurred_at, reconciled_at)
-            await ledger.apply_fill(fill, effect_of(fill), moves_book=is_news)
+            approved = await ledger.approved_order(fill.client_order_id)
+            if await ledger.apply_fill(fill, effect_of(fill), moves_book=is_news):
+                await _hold_against_approval(fill, approved, ledger, world)
             guarded = await follow_fill(fill, ledger, world)
     if guarded is not None:
         world.exits.watch.keep(guarded)
+
+
+async def _hold_against_approval(fill: Fill, approved: ApprovedOrder | None, ledger: LedgerPort, world: World) -> None:
+    """Keep an account from adding exposure once it traded what nobody approved, until a person has looked."""
+    limits = await ledger.limits_of(fill.account_id)
+    breach = fill_breach(fill, approved, limits.fill_price_tolerance_bps if limits else ZERO)
+    if breach is None:
+        return
+    now, latch = world.clock.now(), breach_latch(fill, breach)
+    await ledger.latch(fill.account_id, latch, now)
+    ledger.publish(
+        Alert(
+            **Alert.after(fill, now, part="fill_unexplained"),
+            producer="risk_gate",
+            level=AlertLevel.CRITICAL,
+            code="fill_unexplained",
+            subject=fill.account_id,
+            text=f"No exposure is added until a person releases the account: {latch.reason}.",
+            dedupe_key=f"fill_unexplained:{fill.account_id}:{fill.execution_id}",
+        )
+    )
 
 
 async def on_order_event(event: OrderEvent, world: World) -> None:
@@ -51,3 +78,12 @@ async def on_reconciled(reconciled: Reconciled, world: World) -> None:
         account = await ledger.lock_account(reconciled.account_id)
         if account and (account.reconciled_at is None or reconciled.as_of > account.reconciled_at):
             await ledger.rebase(reconciled)
+        if account:
+            await on_failed_reconciliation(reconciled, ledger, world)
+
+
+async def on_venue_health(health: VenueHealth, world: World) -> None:
+    """Note how the venue fares; an older word than the last changes nothing."""
+    async with world.open_ledger() as ledger:
+        if await ledger.first_time(health):
+            await ledger.apply_health(health)

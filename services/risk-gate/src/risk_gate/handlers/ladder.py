@@ -6,8 +6,9 @@ from decimal import Decimal
 
 from risk_gate.domain.ladder import Rung, Step, View, climbed, eased
 from risk_gate.domain.market_view import concerned, fresh_prices, is_any_quiet, market_views, twins
-from risk_gate.domain.stages import StageChange, stops_sends
+from risk_gate.domain.stages import PLATFORM, StageChange, stops_sends
 from risk_gate.domain.watchdogs import Watched
+from risk_gate.handlers.flattening import start_flattening
 from risk_gate.handlers.stages import cancel_open
 from risk_gate.ports import LedgerPort, World
 from sigmax.schemas.control import Alert
@@ -50,7 +51,9 @@ async def follow_rungs(found: Sequence[Rung], ledger: LedgerPort, world: World) 
         await ledger.record_rung(Step(*rung.key, rung.step), rung, now)
         ledger.publish(_alert(rung.key, rung.level, rung.text, rung.step, now))
         change = _change(rung, rung.stage or Stage.NORMAL)
-        if rung.cancels and not stops_sends(change.stage):
+        if rung.liquidates:
+            await start_flattening(ledger, world, rung.scope, rung.scope_id, why=rung.text, requested_by=PLATFORM)
+        elif rung.cancels and not stops_sends(change.stage):
             await cancel_open(change, ledger, world)
     for step, rung_now in eased(found, recorded):
         await ledger.record_rung(Step(*step.key, rung_now.step if rung_now else 0), rung_now, now)

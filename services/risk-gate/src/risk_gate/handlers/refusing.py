@@ -20,13 +20,28 @@ def refusal(command: Command, code: str, reason: str, world: World) -> Alert:
     """Tell people that a command was not carried out, and why."""
     whose = command.scope if command.scope is Scope.GLOBAL else f"{command.scope} {command.subject}"
     subject = command.subject if command.command is CommandName.CANCEL_ORDER else whose
+    text = f"{command.command} of {subject}, asked for by {command.requested_by}, was refused: {reason}."
+    return notice(command, code, text, world)
+
+
+def notice(
+    command: Command,
+    code: str,
+    text: str,
+    world: World,
+    *,
+    level: AlertLevel = AlertLevel.WARNING,
+    values: dict[str, str] | None = None,
+) -> Alert:
+    """Tell people what became of a command."""
     return Alert(
-        **Alert.after(command, world.clock.now(), part=code),
+        **Alert.after(command, world.clock.now(), part=f"{code}:{text[:100]}"),
         producer="risk_gate",
-        level=AlertLevel.WARNING,
+        level=level,
         code=code,
         subject=command.subject,
-        text=f"{command.command} of {subject}, asked for by {command.requested_by}, was refused: {reason}."[:2000],
+        text=text[:2000],
+        values=values or {},
         dedupe_key=f"{code}:{command.scope}:{command.subject}"[:200],
     )
 

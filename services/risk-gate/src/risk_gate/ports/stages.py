@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from risk_gate.domain.ladder import Rung, Step
+from risk_gate.domain.limits import RiskLimits
 from risk_gate.domain.postures import PostureRow
 from risk_gate.domain.stages import CurrentStage
 from risk_gate.domain.watchdogs import Watched
@@ -58,6 +59,10 @@ class StageLedgerPort(Protocol):
 
     async def stops_in_a_row(self, account_id: str) -> int:
         """Count the stop-losses since the last winning exit, and since a posture was last chosen or forced."""
+        ...
+
+    async def add_limits(self, account_id: str, limits: RiskLimits, changed_by: str, now: datetime) -> None:
+        """Keep a version of an account's limits; the newest counts."""
         ...
 
 
