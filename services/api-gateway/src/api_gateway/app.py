@@ -31,6 +31,7 @@ from api_gateway.handlers.http import create_http
 from api_gateway.handlers.messages import TOPIC_OF, on_message
 from api_gateway.ports import Limits
 from api_gateway.settings import Settings
+from sigmax.runtime.audit import watched_audit
 from sigmax.runtime.service import Service, build_service
 
 _SETTLE_S = 1.0
@@ -81,7 +82,8 @@ async def wire(service: Service) -> AsyncIterator[None]:
     service.every(_SETTLE_S, approvals.expire, name="approvals_expired", singleton=True)
     service.every(_HOUR_S, sessions.prune, name="sessions_pruned", singleton=True)
     service.every(_DAY_S, audit.watch, name="audit_verified")
-    yield
+    async with watched_audit(service):
+        yield
 
 
 async def _ensure_first_admin(settings: Settings, users: PostgresUsers, passwords: Argon2Passwords) -> None:

@@ -5,12 +5,12 @@ from typing import ClassVar
 from pydantic import Field, SecretStr, field_validator
 
 from api_gateway.domain.passwords import weakness
-from sigmax.runtime.settings import ServiceSettings
+from sigmax.runtime.audit import AuditedSettings
 
 _KEY_BYTES_MIN = 32
 
 
-class Settings(ServiceSettings):
+class Settings(AuditedSettings):
     """The gateway's addresses, keys, and limits."""
 
     service: ClassVar[str] = "api-gateway"

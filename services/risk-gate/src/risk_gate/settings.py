@@ -10,11 +10,11 @@ from risk_gate.domain.exits import ExitPolicy, ExitRules
 from risk_gate.domain.limits import START_LIMITS, RiskLimits
 from risk_gate.domain.situation import Account
 from sigmax.domain.approval import KEY_BYTES_MIN
-from sigmax.runtime.settings import ServiceSettings
+from sigmax.runtime.audit import AuditedSettings
 from sigmax.schemas.types import Mode, Name
 
 
-class Settings(ServiceSettings):
+class Settings(AuditedSettings):
     """The account this gate guards, and the key it signs with."""
 
     service: ClassVar[str] = "risk-gate"
