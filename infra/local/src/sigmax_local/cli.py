@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 
 from sigmax.schemas.topology import SERVICES
 from sigmax_local import demo as demo_runs
-from sigmax_local import people, view
+from sigmax_local import people, steering, view
 from sigmax_local.container_found import FoundContainers
 from sigmax_local.container_run import ContainerRun
 from sigmax_local.environment import repository
@@ -28,6 +28,7 @@ from sigmax_local.processes import tail
 from sigmax_local.runs import Found, Kind, StackError
 from sigmax_local.servers import BinariesMissingError, IdentityError, ServersError
 from sigmax_local.stack import FoundProcesses, Home, ProcessRun, log_lines, newest_logs
+from sigmax_local.steering_talk import Door
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -38,10 +39,12 @@ app = typer.Typer(
     [bold]Try it[/bold]             sigmax demo, or in containers: sigmax demo --stack containers
     [bold]With your own data[/bold] sigmax replay trades.parquet --speed 20
     [bold]In the background[/bold]  sigmax up, then sigmax status, sigmax logs risk-gate, sigmax down
+    [bold]Steer it[/bold]           sigmax halt, sigmax flatten, sigmax resume; by two people: sigmax approve
     """,
 )
 user_app = typer.Typer(no_args_is_help=True, help="People who may sign in: sigmax user add mina --role trader")
 app.add_typer(user_app, name="user")
+app.add_typer(steering.app)
 console = Console()
 errors = Console(stderr=True)
 
@@ -77,6 +80,11 @@ NewStackOption = Annotated[
     Kind, typer.Option("--stack", help="processes need no Docker; containers are those of compose.yaml.")
 ]
 StackOption = Annotated[Kind | None, typer.Option("--stack", help="Which one, where both run.")]
+
+
+@app.callback()
+def _open_door(context: typer.Context) -> None:
+    context.obj = Door(_running, _fail, _ask)
 
 
 @app.command()
@@ -376,8 +384,12 @@ def _told_errors(status: int = 1) -> Iterator[None]:
     try:
         yield
     except (GatewayError, StackError) as error:
-        errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(status) from None
+        _fail(str(error), status)
+
+
+def _fail(text: str, status: int = 1) -> NoReturn:
+    errors.print(text, markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(status) from None
 
 
 def _repository() -> Path:

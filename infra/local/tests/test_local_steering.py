@@ -1,0 +1,229 @@
+"""Steering from the command line, over a gateway that remembers what it was asked."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from typer.testing import CliRunner
+
+from sigmax_local import cli, people, steering_talk
+from sigmax_local.gateway import Gateway
+from sigmax_local.runs import Kind
+
+APPROVAL = {
+    "approval_id": "8e03978e-40d5-43e8-bc93-6894a57f9324",
+    "kind": "command",
+    "action": "resume",
+    "subject": "global",
+    "values": {"from": "halted", "stage": "reducing"},
+    "before": {"stage": "halted"},
+    "reason": "over",
+    "fingerprint": "f" * 64,
+    "needed_right": "release",
+    "account_id": None,
+    "requested_by": "admin",
+    "expires_at": "2026-01-05T09:10:00Z",
+    "approvers": 1,
+    "status_url": "/api/v1/commands/8e03978e",
+}
+
+
+class Answering:
+    """A gateway: accepts what lowers risk, and has the rest wait."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, Any]] = []
+        self.waiting = [APPROVAL]
+        self.approvers = 1
+
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        path = request.url.path.removeprefix("/api/v1")
+        body = json.loads(request.content) if request.content else None
+        if path.startswith("/auth"):
+            session = {"access_token": "a", "refresh_token": "r", "expires_in_s": 600}
+            return httpx2.Response(200, json=session)
+        if request.method != "GET":
+            self.asked.append((request.method, path, body))
+        return httpx2.Response(200, json=self._answer(path, body))
+
+    def _answer(self, path: str, body: Any) -> Any:
+        if path == "/approvals":
+            return {"items": self.waiting}
+        if path.startswith("/approvals/"):
+            return {**APPROVAL, "approvers": self.approvers}
+        if path == "/risk/limits" and body is None:
+            values = {"leverage_max": "1", "instruments_allowed": None}
+            return [{"account_id": "paper", "version": 3, "values": values, "changed_by": "admin, mina"}]
+        if path in {"/risk/stages", "/risk/postures"} and body is None:
+            return []
+        waits = path in {"/risk/resume", "/risk/limits", "/risk/release", "/ledger/transfers"}
+        return {
+            "command": "halt",
+            "subject": "global",
+            "values": {},
+            "status": "awaiting_second_person" if waits else "done",
+            "status_url": "/api/v1/commands/8e03978e",
+            "approval_url": "/api/v1/approvals/8e03978e" if waits else None,
+        }
+
+
+class Running:
+    gateway_url = "http://gateway.test"
+    secrets = Path("/nowhere")
+    kind = Kind.PROCESSES
+
+
+@pytest.fixture
+def answering(monkeypatch: pytest.MonkeyPatch) -> Answering:
+    """Give the gateway of the stack that runs."""
+    answers = Answering()
+    monkeypatch.setattr(cli, "_found", lambda _kind: [Running()])
+    monkeypatch.setattr(steering_talk, "Gateway", lambda url: Gateway(url, transport=httpx2.MockTransport(answers)))
+    monkeypatch.setenv("SIGMAX_PASSWORD", "a long enough password")
+    monkeypatch.setenv("COLUMNS", "200")
+    return answers
+
+
+def invoke(*words: str, typed: str = "") -> Any:
+    return CliRunner().invoke(cli.app, words, input=typed)
+
+
+@pytest.mark.parametrize(
+    ("words", "method", "path", "body"),
+    [
+        (("halt",), "POST", "/risk/halt", {"scope": "global", "scope_id": "global", "reason": ""}),
+        (
+            ("stage", "reducing", "--scope", "account", "--id", "paper", "--reason", "news"),
+            "PUT",
+            "/risk/stage",
+            {"scope": "account", "scope_id": "paper", "reason": "news", "stage": "reducing"},
+        ),
+        (
+            ("flatten", "--yes"),
+            "POST",
+            "/risk/flatten",
+            {"scope": "global", "scope_id": "global", "reason": "", "everything": False},
+        ),
+        (
+            ("posture", "auto", "--account", "live"),
+            "PUT",
+            "/risk/posture",
+            {"account_id": "live", "posture": None, "reason": ""},
+        ),
+    ],
+)
+def test_what_lowers_risk_is_done_at_one_word(
+    answering: Answering, words: tuple[str, ...], method: str, path: str, body: Any
+) -> None:
+    told = invoke(*words)
+    assert (told.exit_code, told.stdout.startswith("Done: ")) == (0, True), told.output
+    assert answering.asked == [(method, path, body)]
+
+
+@pytest.mark.parametrize(
+    ("words", "body"),
+    [
+        (("resume",), {"scope": "global", "scope_id": "global", "reason": ""}),
+        (
+            (
+                "limits",
+                "order_notional_max=5000",
+                "leverage_max=1.10",
+                'instruments_allowed=["BTC/USDT@x"]',
+                "--reason",
+                "x",
+            ),
+            {
+                "account_id": "paper",
+                "values": {"order_notional_max": 5000, "leverage_max": "1.10", "instruments_allowed": ["BTC/USDT@x"]},
+                "reason": "x",
+            },
+        ),
+        (
+            ("transfer", "withdrawal", "12.50", "USDT", "--reason", "x"),
+            {"account_id": "paper", "asset": "USDT", "amount": "-12.50", "reason": "x"},
+        ),
+        (
+            ("release", "--scope", "strategy", "--id", "ema", "--reason", "x"),
+            {"scope": "strategy", "scope_id": "ema", "reason": "x"},
+        ),
+    ],
+)
+def test_what_waits_says_what_the_second_person_types(
+    answering: Answering, words: tuple[str, ...], body: dict[str, Any]
+) -> None:
+    told = invoke(*words)
+    assert told.exit_code == 0, told.output
+    assert [asked[2] for asked in answering.asked] == [body]
+    assert "sigmax approve 8e03978e --as <login>" in told.stdout
+    assert "sigmax user add" not in told.stdout
+
+
+def test_who_is_alone_is_told_how_to_make_the_second_login(answering: Answering) -> None:
+    answering.approvers = 0
+    assert "sigmax user add <login> --role admin" in invoke("resume").stdout
+
+
+def test_the_second_person_sees_the_values_and_approves_exactly_those(answering: Answering) -> None:
+    told = invoke("approve", "--as", "mina", typed="y\n")
+    assert told.exit_code == 0, told.output
+    assert "stage halted" in told.stdout
+    assert "from halted, stage reducing" in told.stdout
+    path = f"/approvals/{APPROVAL['approval_id']}"
+    assert answering.asked == [("POST", f"{path}/approve", {"fingerprint": "f" * 64})]
+    assert invoke("approve", "8e03", "--refuse", "--yes").stdout.endswith("Refused.\n")
+    assert answering.asked[-1] == ("POST", f"{path}/refuse", {"fingerprint": "f" * 64})
+
+
+def test_without_a_yes_nothing_is_approved_and_nothing_flattened(answering: Answering) -> None:
+    assert invoke("approve", typed="n\n").exit_code == 1
+    assert invoke("flatten", typed="n\n").exit_code == 1
+    assert answering.asked == []
+
+
+@pytest.mark.parametrize(("waiting", "word"), [([], "Nothing waits"), ([APPROVAL, APPROVAL], "2 requests wait")])
+def test_which_request_is_meant_must_be_clear(answering: Answering, waiting: list[Any], word: str) -> None:
+    answering.waiting = waiting
+    told = invoke("approve", "--yes")
+    assert (told.exit_code, word in told.stderr) == (1, True)
+    assert answering.asked == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("halt", "--scope", "account"),
+        ("halt", "--id", "paper"),
+        ("posture", "reckless"),
+        ("stage", "calm"),
+        ("limits", "leverage_max"),
+        ("transfer", "deposit", "0", "USDT"),
+        ("transfer", "deposit", "NaN", "USDT"),
+        ("transfer", "deposit", "much", "USDT"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anybody_signs_in(answering: Answering, words: tuple[str, ...]) -> None:
+    assert invoke(*words).exit_code == 2
+    assert answering.asked == []
+
+
+def test_what_holds_now_can_be_seen(answering: Answering) -> None:
+    limits = invoke("limits").stdout
+    assert "version 3, by admin, mina" in limits
+    assert "leverage_max" in limits
+    assert "no limits of live" in invoke("limits", "--account", "live").stdout
+    assert "resume global" in invoke("approvals").stdout
+    for words in (("stage",), ("posture",)):
+        assert invoke(*words).exit_code == 0
+    assert answering.asked == []
+
+
+def test_a_wrong_password_ends_a_command_with_its_words(answering: Answering, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(*_: Any) -> None:
+        raise steering_talk.GatewayError("Too many failed tries.")
+
+    monkeypatch.setattr(people, "sign_in", refuse)
+    told = invoke("halt")
+    assert (told.exit_code, told.stderr) == (1, "Too many failed tries.\n")
