@@ -47,7 +47,9 @@ def failed(verdict: OrderDenied) -> Any:
     return next(check for check in verdict.checks if check.code is verdict.code and not check.passed)
 
 
-def order_check(code: DenialCode, situation: Situation, signal: Signal | None = None, **changes: Any) -> Any:
+def order_check(
+    code: DenialCode, situation: Situation, signal: Signal | None = None, control: int | None = None, **changes: Any
+) -> Any:
     """Hold an order of any size against the limits, as a later source of orders would."""
     fields: dict[str, Any] = {
         "side": Side.BUY,
@@ -59,4 +61,4 @@ def order_check(code: DenialCode, situation: Situation, signal: Signal | None = 
     grounds = situation.grounds(Stage.NORMAL)
     assert grounds is not None
     checks = order_checks(signal or a_signal(), Order(**(fields | changes)), grounds, NOW)
-    return next(check for check in checks if check.code is code)
+    return next(check for check in checks if check.code is code and control in {None, check.control})

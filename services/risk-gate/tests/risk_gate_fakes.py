@@ -10,10 +10,13 @@ from typing import Any
 from uuid import UUID
 
 from risk_gate_builders import BTC, KEY, NOW, a_quote, an_account, an_instrument, some_limits
+from risk_gate_exit_fakes import FakeExitLedger, Guarded
+from risk_gate_fact_fakes import FakeFactLedger, FakeFleet, FakeSources, Past
 from risk_gate_stage_fakes import FakeFeed, FakeStageLedger, Standing
 
 from risk_gate.domain.book import FillEffect, cash_needed, final_quantity, leaves_after
 from risk_gate.domain.judging import Proposal
+from risk_gate.domain.ladder import LadderRule
 from risk_gate.domain.limits import RiskLimits
 from risk_gate.domain.situation import (
     Account,
@@ -77,10 +80,12 @@ class State:
     own: dict[tuple[str, str], Decimal] = field(default_factory=dict)
     cash: dict[str, Count] = field(default_factory=lambda: {"USDT": Count(Decimal(100_000))})
     proposals: dict[UUID, tuple[Proposal, datetime | None]] = field(default_factory=dict)
+    guarded: Guarded = field(default_factory=Guarded)
     standing: Standing = field(default_factory=Standing)
+    past: Past = field(default_factory=Past)
 
 
-class FakeLedger(FakeStageLedger):
+class FakeLedger(FakeStageLedger, FakeExitLedger, FakeFactLedger):
     def __init__(self, state: State) -> None:
         self.state = state
 
@@ -100,7 +105,9 @@ class FakeLedger(FakeStageLedger):
             return None
         rows = tuple(StageRow(row.scope, row.scope_id, row.stage) for row in self.state.stages.values())
         book = self.book(signal, now)
-        return Situation(account, self.state.limits.get(signal.account_id), rows, book)
+        limits, postures = self.state.limits.get(signal.account_id), self.state.standing.postures
+        posture = postures[-1].posture if postures else None
+        return Situation(account, limits, rows, book, posture=posture, facts=self.facts(signal, now))
 
     def book(self, signal: Signal, now: datetime) -> Book:
         state = self.state
@@ -108,6 +115,7 @@ class FakeLedger(FakeStageLedger):
         approved = [order.approved for order in state.orders.values()]
         return Book(
             cash=cash.filled if cash.reported is None else min(cash.filled, cash.reported),
+            cash_counted=cash.filled,
             holdings={name: Holding(count.filled, count.reported) for name, count in state.positions.items()},
             own={name: quantity for (owner, name), quantity in state.own.items() if owner == signal.strategy_id},
             reserved=tuple(_reserved(order) for order in state.orders.values() if order.leaves),
@@ -119,11 +127,14 @@ class FakeLedger(FakeStageLedger):
             ),
         )
 
-    async def record(self, signal: Signal, verdict: OrderApproved | OrderDenied) -> None:
+    async def record(self, signal: Signal, verdict: OrderApproved | OrderDenied, *, is_models: bool = False) -> None:
         assert signal.message_id not in self.state.verdicts
         self.state.verdicts[signal.message_id] = verdict
         if isinstance(verdict, OrderApproved):
             self.state.orders[verdict.client_order_id] = FakeOrder(verdict)
+            if is_models:
+                self.state.past.is_models.add(verdict.client_order_id)
+            self.note_levels(signal, verdict)
         self.publish(verdict)
 
     async def propose(self, request: JudgementRequested) -> Proposal:
@@ -154,10 +165,10 @@ class FakeLedger(FakeStageLedger):
         account = self.state.accounts.get(account_id)
         return account.reconciled_at if account else None
 
-    async def apply_fill(self, fill: Fill, effect: FillEffect, *, moves_book: bool) -> None:
+    async def apply_fill(self, fill: Fill, effect: FillEffect, *, moves_book: bool) -> bool:
         state = self.state
         if fill.execution_id in state.fills:
-            return
+            return False
         state.fills[fill.execution_id] = (fill, effect)
         if fill.client_order_id in state.orders:
             state.orders[fill.client_order_id].filled += fill.quantity
@@ -166,6 +177,7 @@ class FakeLedger(FakeStageLedger):
         if moves_book:
             state.positions.setdefault(fill.instrument_id, Count()).filled += effect.position_change
             state.cash.setdefault(effect.cash_currency, Count()).filled += effect.cash_change
+        return True
 
     async def apply_event(self, event: OrderEvent) -> None:
         order = self.state.orders.get(event.client_order_id)
@@ -183,7 +195,11 @@ class FakeLedger(FakeStageLedger):
     async def rebase(self, reconciled: Reconciled) -> None:
         state, as_of = self.state, reconciled.as_of
         state.accounts[reconciled.account_id] = replace(
-            state.accounts[reconciled.account_id], reconciled_at=as_of, reconciliation_passed=reconciled.passed
+            state.accounts[reconciled.account_id],
+            reconciled_at=as_of,
+            reconciliation_passed=reconciled.passed,
+            worker_venue=reconciled.venue,
+            worker_mode=str(reconciled.mode),
         )
         later = [(fill, effect) for fill, effect in state.fills.values() if fill.occurred_at > as_of]
         for name in set(state.positions) | set(reconciled.positions):
@@ -221,13 +237,17 @@ class FakeMarket:
         self.clock = clock
         self.instrument: Instrument | None = an_instrument()
         self.prices = {BTC: "100"}
+        self.stops_at: datetime | None = None
+        """From when on there is nothing new; None while prices come."""
 
     async def look(self, instrument_id: str) -> tuple[Instrument | None, Quote | None]:
         return self.instrument, (await self.quotes({instrument_id})).get(instrument_id)
 
     async def quotes(self, instrument_ids: Collection[str]) -> dict[str, Quote]:
         names = set(instrument_ids) & set(self.prices)
-        return {name: a_quote(name, self.prices[name], at=self.clock.now()) for name in names}
+        now = self.clock.now()
+        at = now if self.stops_at is None else min(self.stops_at, now)
+        return {name: a_quote(name, self.prices[name], at=at) for name in names}
 
 
 class FakeClock:
@@ -248,6 +268,7 @@ class FakeClock:
 class FakeMeter:
     verdicts: list[OrderApproved | OrderDenied] = field(default_factory=list)
     shown: Sequence[CurrentStage] = ()
+    strays: int = 0
     shown_postures: dict[str, Posture] = field(default_factory=dict)
 
     def decided(self, verdict: OrderApproved | OrderDenied, *, took_s: float, price_age_s: float | None) -> None:
@@ -256,6 +277,9 @@ class FakeMeter:
     def stages(self, stages: Sequence[CurrentStage]) -> None:
         self.shown = stages
 
+    def unasked(self) -> None:
+        self.strays += 1
+
     def postures(self, postures: Mapping[str, Posture]) -> None:
         self.shown_postures = dict(postures)
 
@@ -263,12 +287,14 @@ class FakeMeter:
 class FakeWorld:
     """A world whose transactions commit or leave no trace."""
 
-    def __init__(self) -> None:
+    def __init__(self, ladder: LadderRule | None = None) -> None:
         self.state = State()
         self.clock = FakeClock()
         self.market = FakeMarket(self.clock)
         self.meter = FakeMeter()
         self.feed = FakeFeed()
+        self.fleet = FakeFleet()
+        self.sources = FakeSources()
         self.world = World(
             clock=self.clock,
             open_ledger=self.open_ledger,
@@ -278,6 +304,9 @@ class FakeWorld:
             approval_lifetime=timedelta(seconds=15),
             judgement_grace=timedelta(seconds=1),
             feed=self.feed,
+            fleet=self.fleet,
+            sources=self.sources,
+            ladder=ladder or LadderRule(),
         )
 
     @asynccontextmanager

@@ -15,6 +15,7 @@ _DECISION = Histogram(
     "From the locked account to the verdict",
     buckets=(0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1),
 )
+_UNASKED = Counter("sigmax_risk_gate_unasked_judgements_total", "Judgements on signals that nobody asked about")
 _PRICE_AGE = Histogram(
     "sigmax_risk_gate_price_age_seconds",
     "Age of the price a decision saw",
@@ -53,6 +54,10 @@ class PrometheusMeter:
         else:
             _APPROVED.inc()
             _TICK_TO_APPROVAL.observe(max((verdict.occurred_at - verdict.tick_received_at).total_seconds(), 0.0))
+
+    def unasked(self) -> None:
+        """Count a judgement on a signal that nobody asked about."""
+        _UNASKED.inc()
 
     def stages(self, stages: Sequence[CurrentStage]) -> None:
         """Show how much trading is allowed; a stage's version is the number of its changes and one."""

@@ -9,53 +9,60 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import Row
+from pydantic import TypeAdapter
 
 from risk_gate.adapters import statements
-from risk_gate.adapters.stage_ledger import StageLedger
-from risk_gate.domain.book import FillEffect, cash_needed, final_quantity
-from risk_gate.domain.judging import Proposal
-from risk_gate.domain.limits import DUPLICATE_WINDOW_MAX_S, RATE_WINDOW_S, RiskLimits
-from risk_gate.domain.situation import (
-    ZERO,
-    Account,
-    Book,
-    Holding,
-    PacedOrder,
-    Reserved,
-    SimilarOrder,
-    Situation,
-    StageRow,
+from risk_gate.adapters.exit_ledger import ExitLedger
+from risk_gate.adapters.fact_ledger import FactLedger
+from risk_gate.adapters.rows import (
+    ACTIVITY_S,
+    STOPS_DAYS,
+    account_of,
+    book_of,
+    day_of,
+    facts_of,
+    limits_of,
+    lists,
+    mark_times,
+    posture_of,
+    proposal_of,
+    run_of,
+    subject_of,
 )
+from risk_gate.adapters.situation_statements import SITUATION
+from risk_gate.adapters.stage_ledger import StageLedger
+from risk_gate.domain.book import FillEffect, cash_needed, final_quantity, working_until
+from risk_gate.domain.judging import Proposal
+from risk_gate.domain.limits import DUPLICATE_WINDOW_MAX_S, RATE_WINDOW_CAUTION_S, RATIO_WINDOW_S, RiskLimits
+from risk_gate.domain.situation import ZERO, Account, Situation, StageRow
 from risk_gate.domain.sizing import side_of
 from sigmax.runtime.database import Database, Unit
 from sigmax.runtime.ledgers import opener
 from sigmax.schemas.orders import Check, Fill, OrderApproved, OrderDenied, OrderEvent, PositionChanged, Reconciled
 from sigmax.schemas.signals import Decision, JudgementRequested, Signal
-from sigmax.schemas.types import Mode, Side
+from sigmax.schemas.types import Action
 
 log = structlog.get_logger()
 
 _CHECKS = TypeAdapter(tuple[Check, ...])
 
 
-class PostgresLedger(StageLedger):
+class PostgresLedger(StageLedger, ExitLedger, FactLedger):
     """One open transaction."""
 
     def __init__(self, unit: Unit) -> None:
         super().__init__(unit)
-        self._fee_bps = ZERO
+        self._limits: RiskLimits | None = None
 
     async def lock_account(self, account_id: str) -> Account | None:
         """Give an account, its row locked until the transaction ends."""
         row = (await self._session.execute(statements.ACCOUNT, {"account_id": account_id})).first()
-        return None if row is None else _account(row)
+        return None if row is None else account_of(row)
 
     async def situation(self, signal: Signal, account: Account | None, now: datetime) -> Situation | None:
         """Load everything but the market in one statement, after the lock, so that it sees all decisions before."""
         found = await self._session.execute(
-            statements.SITUATION,
+            SITUATION,
             {
                 "signal_id": signal.message_id,
                 "account_id": signal.account_id,
@@ -63,20 +70,28 @@ class PostgresLedger(StageLedger):
                 "instrument_id": signal.instrument_id,
                 "side": side_of(signal.action),
                 "currency": account.currency if account else "",
-                "rate_since": now - timedelta(seconds=RATE_WINDOW_S),
+                "rate_since": now - timedelta(seconds=RATE_WINDOW_CAUTION_S),
                 "duplicate_since": now - timedelta(seconds=DUPLICATE_WINDOW_MAX_S),
+                **_windows(signal, now),
             },
         )
         row = found.one()
         if row.is_decided:
             return None
-        limits = _limits(signal.account_id, row.limits)
-        self._fee_bps = limits.fee_bps if limits else ZERO
-        stages = tuple(StageRow(*stage) for stage in _rows(row.stages))
-        return Situation(account=account, limits=limits, stages=stages, book=_book(row))
+        limits = limits_of(signal.account_id, row.limits)
+        self._limits = limits
+        stages = tuple(StageRow(*stage) for stage in lists(row.stages))
+        return Situation(
+            account=account,
+            limits=limits,
+            stages=stages,
+            book=book_of(row),
+            posture=posture_of(row.posture),
+            facts=facts_of(row, signal, limits, now),
+        )
 
-    async def record(self, signal: Signal, verdict: OrderApproved | OrderDenied) -> None:
-        """Insert the verdict, and the order it makes; publish it."""
+    async def record(self, signal: Signal, verdict: OrderApproved | OrderDenied, *, is_models: bool = False) -> None:
+        """Insert the verdict, and the order it makes, and count that; publish it."""
         values: dict[str, Any] = {
             "verdict_id": verdict.message_id,
             "signal_id": signal.message_id,
@@ -93,21 +108,42 @@ class PostgresLedger(StageLedger):
             values |= {"client_order_id": None, "approved": None}
             await self._session.execute(statements.DENY, values)
         else:
-            price = verdict.limit_price or verdict.reference_price
-            values |= {
-                "outcome": "approved",
-                "code": None,
-                "client_order_id": verdict.client_order_id,
-                "text": f"{verdict.side} {verdict.quantity} at {price} or better",
-                "approved": verdict.model_dump_json(exclude={"checks"}),
-                "venue": verdict.venue,
-                "side": verdict.side,
-                "quantity": verdict.quantity,
-                "limit_price": price,
-                "unit_cost": cash_needed(verdict.side, Decimal(1), price, self._fee_bps),
-            }
+            values |= self._order_values(signal, verdict, is_models=is_models)
             await self._session.execute(statements.APPROVE, values)
         self._unit.publish(verdict)
+
+    def _order_values(self, signal: Signal, verdict: OrderApproved, *, is_models: bool) -> dict[str, Any]:
+        price, subject = verdict.limit_price or verdict.reference_price, subject_of(verdict.strategy_id)
+        today = day_of(verdict.occurred_at)
+        counted = [("account", today), (subject, today), (subject, run_of(verdict.strategy_version))]
+        if is_models:
+            counted.append(("judged", today))
+        fee_bps = self._limits.fee_bps if self._limits else ZERO
+        return {
+            "outcome": "approved",
+            "code": None,
+            "client_order_id": verdict.client_order_id,
+            "text": f"{verdict.side} {verdict.quantity} at {price} or better",
+            "approved": verdict.model_dump_json(exclude={"checks"}),
+            "venue": verdict.venue,
+            "strategy_version": verdict.strategy_version,
+            "side": verdict.side,
+            "quantity": verdict.quantity,
+            "limit_price": price,
+            "notional": verdict.quantity * max(price, verdict.reference_price),
+            "unit_cost": cash_needed(verdict.side, Decimal(1), price, fee_bps),
+            "order_type": verdict.order_type,
+            "trigger_price": verdict.trigger_price,
+            "time_in_force": verdict.time_in_force,
+            "reduce_only": verdict.reduce_only,
+            "working_until": working_until(verdict, self._limits),
+            "stop_price": verdict.stop_price,
+            "target_price": verdict.target_price,
+            "trailing_pct": signal.trailing_pct,
+            "holding_s_max": signal.holding_s_max,
+            "subjects": [subject for subject, _ in counted],
+            "periods": [period for _, period in counted],
+        }
 
     async def propose(self, request: JudgementRequested) -> Proposal:
         """Keep a request, and give it with what is there of its decision; the row stays locked."""
@@ -117,17 +153,17 @@ class PostgresLedger(StageLedger):
             "signal": request.signal.model_dump_json(),
             "deadline_at": request.deadline_at,
         }
-        return _proposal((await self._session.execute(statements.PROPOSE, values)).one())
+        return proposal_of((await self._session.execute(statements.PROPOSE, values)).one())
 
     async def judge(self, decision: Decision) -> Proposal:
         """Keep a decision, and give it with what is there of its request; the row stays locked."""
         values = {"signal_id": decision.signal_id, "decision": decision.model_dump_json()}
-        return _proposal((await self._session.execute(statements.JUDGE, values)).one())
+        return proposal_of((await self._session.execute(statements.JUDGE, values)).one())
 
     async def overdue(self, before: datetime) -> Sequence[Proposal]:
         """Give and lock proposals without a decision in time; those another replica holds are its business."""
         rows = await self._session.execute(statements.OVERDUE, {"before": before})
-        return [_proposal(row) for row in rows]
+        return [proposal_of(row) for row in rows]
 
     async def settle(self, signal_id: UUID) -> None:
         """Note that a proposal has its verdict."""
@@ -138,9 +174,9 @@ class PostgresLedger(StageLedger):
         at: datetime | None = await self._session.scalar(statements.RECONCILED_AT, {"account_id": account_id})
         return at
 
-    async def apply_fill(self, fill: Fill, effect: FillEffect, *, moves_book: bool) -> None:
-        """Enter a fill and all its effects in one statement; a fill that is there already changes nothing."""
-        await self._session.execute(
+    async def apply_fill(self, fill: Fill, effect: FillEffect, *, moves_book: bool) -> bool:
+        """Enter a fill and all its effects in one statement; False where it is there already, and nothing changes."""
+        entered: int = await self._session.scalar(
             statements.FILL,
             {
                 "venue": fill.venue,
@@ -159,6 +195,7 @@ class PostgresLedger(StageLedger):
                 "moves_book": moves_book,
             },
         )
+        return entered > 0
 
     async def apply_event(self, event: OrderEvent) -> None:
         """Note the order's state, unless a later one is known."""
@@ -170,6 +207,7 @@ class PostgresLedger(StageLedger):
                 "status": event.status,
                 "submission": event.submission,
                 "final_quantity": final_quantity(event),
+                "occurred_at": event.occurred_at,
             },
         )
 
@@ -186,7 +224,8 @@ class PostgresLedger(StageLedger):
     async def rebase(self, reconciled: Reconciled) -> None:
         """Set positions and cash to the reconciled figures and the fills since; what is not named is none."""
         of_account = {"account_id": reconciled.account_id, "as_of": reconciled.as_of}
-        await self._session.execute(statements.RECONCILED, {**of_account, "passed": reconciled.passed})
+        told = {"passed": reconciled.passed, "worker_venue": reconciled.venue, "worker_mode": reconciled.mode}
+        await self._session.execute(statements.RECONCILED, {**of_account, **told})
         values = {**of_account, "sequence": reconciled.sequence}
         positions = json.dumps({name: str(quantity) for name, quantity in reconciled.positions.items()})
         await self._session.execute(statements.REBASE_POSITIONS, {**values, "positions": positions})
@@ -196,7 +235,7 @@ class PostgresLedger(StageLedger):
     async def lock_accounts(self) -> Sequence[tuple[Account, timedelta | None]]:
         """Give all accounts with the reconciliation age their limits allow, the rows locked."""
         rows = (await self._session.execute(statements.ACCOUNTS)).all()
-        limits = [(_account(row), _limits(row.account_id, row.limits)) for row in rows]
+        limits = [(account_of(row), limits_of(row.account_id, row.limits)) for row in rows]
         return [
             (account, timedelta(seconds=found.reconciliation_age_max_s) if found else None) for account, found in limits
         ]
@@ -207,65 +246,19 @@ def ledgers(database: Database) -> Callable[[], AbstractAsyncContextManager[Post
     return opener(database, PostgresLedger)
 
 
-def read_limits(stored: str | None) -> RiskLimits | None:
-    """Read stored limits. Raises `pydantic.ValidationError` where one is missing or none."""
-    if stored is None:
-        return None
-    row = json.loads(stored, parse_float=Decimal)
-    values = row["values"] if isinstance(row["values"], dict) else {}
-    return RiskLimits.model_validate({**values, "version": row["version"]})
-
-
-def _limits(account_id: str, stored: str | None) -> RiskLimits | None:
-    """Read stored limits; what cannot be read is as good as missing, and a missing limit denies."""
-    try:
-        return read_limits(stored)
-    except ValidationError as error:
-        log.error("limits_unreadable", account_id=account_id, error=str(error))
-        return None
-
-
-def _account(row: Row[Any]) -> Account:
-    return Account(
-        account_id=row.account_id,
-        venue=row.venue,
-        mode=Mode(row.mode),
-        currency=row.currency,
-        reconciled_at=row.reconciled_at,
-        reconciliation_passed=row.reconciliation_passed,
-    )
-
-
-def _proposal(row: Row[Any]) -> Proposal:
-    return Proposal(
-        signal_id=row.signal_id,
-        request_id=row.request_id,
-        signal=None if row.signal is None else Signal.model_validate_json(row.signal),
-        decision=None if row.decision is None else Decision.model_validate_json(row.decision),
-        is_settled=row.is_settled,
-    )
-
-
-def _rows(stored: str | None) -> list[list[Any]]:
-    rows: list[list[Any]] = json.loads(stored) if stored else []
-    return rows
-
-
-def _book(row: Row[Any]) -> Book:
-    return Book(
-        cash=Decimal(row.cash or 0),
-        holdings={
-            name: Holding(Decimal(filled), None if reported is None else Decimal(reported))
-            for name, filled, reported in _rows(row.holdings)
-        },
-        own={name: Decimal(quantity) for name, quantity in _rows(row.own)},
-        reserved=tuple(
-            Reserved(strategy_id, name, Side(side), Decimal(leaves), Decimal(cost))
-            for strategy_id, name, side, leaves, cost in _rows(row.reserved)
-        ),
-        paced=tuple(PacedOrder(strategy_id, datetime.fromisoformat(at)) for strategy_id, at in _rows(row.paced)),
-        similar=tuple(
-            SimilarOrder(Decimal(quantity), Decimal(price), datetime.fromisoformat(at))
-            for quantity, price, at in _rows(row.similar)
-        ),
-    )
+def _windows(signal: Signal, now: datetime) -> dict[str, Any]:
+    """Give how far back each figure reaches. A row of activity counts as long as a part of it is in the window."""
+    bucket = timedelta(seconds=ACTIVITY_S)
+    return {
+        "now": now,
+        "today": day_of(now),
+        "yesterday": day_of(now - timedelta(days=1)),
+        "strategy": subject_of(signal.strategy_id),
+        "run": run_of(signal.strategy_version),
+        "minute_since": now - timedelta(minutes=1) - bucket,
+        "hour_since": now - timedelta(hours=1) - bucket,
+        "ratio_since": now - timedelta(seconds=RATIO_WINDOW_S) - bucket,
+        **mark_times(now),
+        "stops_since": now - timedelta(days=STOPS_DAYS),
+        "is_dca": signal.action is Action.DCA,
+    }

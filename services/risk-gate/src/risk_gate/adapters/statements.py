@@ -3,11 +3,12 @@
 from sqlalchemy import text
 
 ACCOUNT = text(
-    "SELECT account_id, venue, mode, currency, reconciled_at, reconciliation_passed FROM accounts"
+    "SELECT account_id, venue, mode, currency, reconciled_at, reconciliation_passed, worker_venue, worker_mode"
+    " FROM accounts"
     " WHERE account_id = :account_id FOR UPDATE"
 )
 ACCOUNTS = text(
-    "SELECT account_id, venue, mode, currency, reconciled_at, reconciliation_passed,"
+    "SELECT account_id, venue, mode, currency, reconciled_at, reconciliation_passed, worker_venue, worker_mode,"
     " (SELECT jsonb_build_object('version', version, 'values', \"values\")::text FROM limits"
     " WHERE limits.account_id = accounts.account_id ORDER BY version DESC LIMIT 1) AS limits"
     " FROM accounts ORDER BY account_id FOR UPDATE"
@@ -15,35 +16,6 @@ ACCOUNTS = text(
 # Who moves the book holds its account first. A fill locks rows of several tables in an order that Postgres chooses:
 # with the account shared, fills and reported positions would deadlock.
 RECONCILED_AT = text("SELECT reconciled_at FROM accounts WHERE account_id = :account_id FOR UPDATE")
-
-SITUATION = text(
-    """
-    SELECT
-      EXISTS (SELECT 1 FROM verdicts WHERE signal_id = :signal_id) AS is_decided,
-      (SELECT jsonb_build_object('version', version, 'values', "values")::text FROM limits
-        WHERE account_id = :account_id ORDER BY version DESC LIMIT 1) AS limits,
-      (SELECT jsonb_agg(jsonb_build_array(scope, scope_id, stage))::text FROM stages) AS stages,
-      (SELECT coalesce(least(fill_amount, reported_amount), 0)::text FROM book_cash
-        WHERE account_id = :account_id AND currency = :currency) AS cash,
-      (SELECT jsonb_agg(jsonb_build_array(instrument_id, fill_quantity::text, reported_quantity::text))::text
-        FROM book_positions
-        WHERE account_id = :account_id AND (fill_quantity <> 0 OR reported_quantity <> 0)) AS holdings,
-      (SELECT jsonb_agg(jsonb_build_array(instrument_id, quantity::text))::text FROM strategy_positions
-        WHERE account_id = :account_id AND strategy_id = :strategy_id AND quantity <> 0) AS own,
-      (SELECT jsonb_agg(jsonb_build_array(strategy_id, instrument_id, side, leaves::text, cost::text))::text
-        FROM (SELECT strategy_id, instrument_id, side, sum(leaves_quantity) AS leaves,
-                sum(leaves_quantity * unit_cost) AS cost
-              FROM book_orders WHERE account_id = :account_id AND leaves_quantity > 0
-              GROUP BY strategy_id, instrument_id, side) AS open) AS reserved,
-      (SELECT jsonb_agg(jsonb_build_array(strategy_id, created_at))::text FROM book_orders
-        WHERE account_id = :account_id AND created_at > :rate_since) AS paced,
-      (SELECT jsonb_agg(jsonb_build_array(quantity::text, limit_price::text, approved_at))::text
-        FROM (SELECT quantity, limit_price, max(created_at) AS approved_at FROM book_orders
-              WHERE account_id = :account_id AND created_at > :duplicate_since
-                AND instrument_id = :instrument_id AND side = :side
-              GROUP BY quantity, limit_price) AS alike) AS similar
-    """
-)
 
 _VERDICT = (
     "INSERT INTO verdicts (verdict_id, signal_id, correlation_id, account_id, strategy_id, instrument_id, action,"
@@ -54,11 +26,25 @@ _VERDICT = (
 # An account that is not known cannot be locked: there the unique signal alone decides between two replicas.
 DENY = text(f"{_VERDICT} ON CONFLICT (signal_id) DO NOTHING")
 APPROVE = text(
-    f"WITH verdict AS ({_VERDICT})"  # noqa: S608  -- a constant of this file
-    " INSERT INTO book_orders (client_order_id, account_id, venue, instrument_id, strategy_id, side, quantity,"
-    " limit_price, unit_cost, created_at)"
-    " VALUES (:client_order_id, :account_id, :venue, :instrument_id, :strategy_id, :side, :quantity, :limit_price,"
-    " :unit_cost, :created_at)"
+    f"""
+    WITH verdict AS ({_VERDICT}), counted AS (
+      INSERT INTO order_counts AS c (account_id, subject, period, orders, notional, last_at)
+      SELECT :account_id, subject, period, 1, :notional, :created_at
+      FROM unnest(CAST(:subjects AS text[]), CAST(:periods AS text[])) AS s (subject, period)
+      ON CONFLICT (account_id, subject, period) DO UPDATE
+      SET orders = c.orders + 1, notional = c.notional + excluded.notional, last_at = excluded.last_at
+    ), entered AS (
+      INSERT INTO activity AS c (account_id, starts_at, notional)
+      SELECT :account_id, date_bin('10 seconds', CAST(:created_at AS timestamptz), '2000-01-01Z'), :notional
+      ON CONFLICT (account_id, starts_at) DO UPDATE SET notional = c.notional + excluded.notional
+    )
+    INSERT INTO book_orders (client_order_id, account_id, venue, instrument_id, strategy_id, strategy_version, action,
+      side, quantity, limit_price, unit_cost, order_type, trigger_price, time_in_force, reduce_only, working_until,
+      stop_price, target_price, trailing_pct, holding_s_max, submission_at, created_at)
+    VALUES (:client_order_id, :account_id, :venue, :instrument_id, :strategy_id, :strategy_version, :action,
+      :side, :quantity, :limit_price, :unit_cost, :order_type, :trigger_price, :time_in_force, :reduce_only,
+      :working_until, :stop_price, :target_price, :trailing_pct, :holding_s_max, :created_at, :created_at)
+    """  # noqa: S608  -- a constant of this file
 )
 
 PROPOSE = text(
@@ -101,17 +87,34 @@ FILL = text(
       INSERT INTO book_positions AS p (account_id, instrument_id, fill_quantity)
       SELECT account_id, instrument_id, position_change FROM entered WHERE :moves_book
       ON CONFLICT (account_id, instrument_id) DO UPDATE SET fill_quantity = p.fill_quantity + excluded.fill_quantity
+    ), paid AS (
+      INSERT INTO book_cash AS c (account_id, currency, fill_amount)
+      SELECT account_id, cash_currency, cash_change FROM entered WHERE :moves_book
+      ON CONFLICT (account_id, currency) DO UPDATE SET fill_amount = c.fill_amount + excluded.fill_amount
     )
-    INSERT INTO book_cash AS c (account_id, currency, fill_amount)
-    SELECT account_id, cash_currency, cash_change FROM entered WHERE :moves_book
-    ON CONFLICT (account_id, currency) DO UPDATE SET fill_amount = c.fill_amount + excluded.fill_amount
+    SELECT count(*) FROM entered
     """
 )
 
+# The activity comes last, as it does in an approval, so that no two transactions wait for one another.
 EVENT = text(
-    "UPDATE book_orders SET sequence = :sequence, status = :status, submission = :submission,"
-    " final_quantity = :final_quantity, updated_at = now()"
-    " WHERE client_order_id = :client_order_id AND sequence < :sequence"
+    """
+    WITH before AS (
+      SELECT client_order_id, final_quantity FROM book_orders WHERE client_order_id = :client_order_id FOR UPDATE
+    ), after AS (
+      UPDATE book_orders AS o SET sequence = :sequence, status = :status, submission = :submission,
+        submission_at = CASE WHEN o.submission = :submission THEN o.submission_at ELSE :occurred_at END,
+        final_quantity = :final_quantity, updated_at = now()
+      FROM before WHERE o.client_order_id = before.client_order_id AND o.sequence < :sequence
+      RETURNING o.account_id, o.final_quantity, before.final_quantity IS NULL AND o.final_quantity IS NOT NULL AS ends
+    )
+    INSERT INTO activity AS c (account_id, starts_at, ended, unfilled)
+    SELECT account_id, date_bin('10 seconds', CAST(:occurred_at AS timestamptz), '2000-01-01Z'), 1,
+      CASE WHEN final_quantity = 0 THEN 1 ELSE 0 END
+    FROM after WHERE ends
+    ON CONFLICT (account_id, starts_at) DO UPDATE
+    SET ended = c.ended + excluded.ended, unfilled = c.unfilled + excluded.unfilled
+    """
 )
 
 REPORTED_POSITION = text(
@@ -130,7 +133,8 @@ REPORTED_CASH = text(
 )
 
 RECONCILED = text(
-    "UPDATE accounts SET reconciled_at = :as_of, reconciliation_passed = :passed WHERE account_id = :account_id"
+    "UPDATE accounts SET reconciled_at = :as_of, reconciliation_passed = :passed, worker_venue = :worker_venue,"
+    " worker_mode = :worker_mode WHERE account_id = :account_id"
 )
 REBASE_POSITIONS = text(
     """

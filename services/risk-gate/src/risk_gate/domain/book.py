@@ -6,13 +6,14 @@ says how much of the order will never fill. So position and reservation together
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
+from risk_gate.domain.limits import RiskLimits
 from risk_gate.domain.situation import ZERO
 from sigmax.schemas.market import base_of, quote_of
-from sigmax.schemas.orders import Fill, OrderEvent
-from sigmax.schemas.types import OrderStatus, Side
+from sigmax.schemas.orders import Fill, OrderApproved, OrderEvent
+from sigmax.schemas.types import OrderStatus, OrderType, Side, TimeInForce
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +60,11 @@ def cash_needed(side: Side, quantity: Decimal, limit_price: Decimal, fee_bps: De
     if side is Side.SELL:
         return ZERO
     return quantity * limit_price * (1 + fee_bps / 10_000)
+
+
+def working_until(approved: OrderApproved, limits: RiskLimits | None) -> datetime | None:
+    """Give when the time of a resting entry is over; None for an order that does not wait, and for a resting stop."""
+    rests = (approved.order_type, approved.time_in_force) == (OrderType.LIMIT, TimeInForce.GTC)
+    if limits is None or not rests or approved.reduce_only:
+        return None
+    return approved.occurred_at + timedelta(seconds=limits.working_s_max)

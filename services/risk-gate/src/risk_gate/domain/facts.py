@@ -114,12 +114,28 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
-    """The services that were heard of lately. A service with several replicas is as ready as the readiest."""
+class Beat:
+    """The newest heartbeat of one process."""
 
-    versions: frozenset[str] = frozenset()
-    notifier_beat_at: datetime | None = None
-    """When a notifier that is ready was last heard of."""
+    service: str
+    version: str
+    is_ready: bool
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """The processes that were heard of, each with its newest heartbeat."""
+
+    beats: tuple[Beat, ...] = ()
+
+    def versions(self, since: datetime) -> frozenset[str]:
+        """Give the versions that were running at or after a time."""
+        return frozenset(beat.version for beat in self.beats if beat.at >= since)
+
+    def ready_at(self, service: str) -> datetime | None:
+        """Give when a process of a service last said that it is ready; None when none did."""
+        return max((beat.at for beat in self.beats if beat.service == service and beat.is_ready), default=None)
 
 
 def ratio_stage(outcomes: Outcomes, limits: RiskLimits) -> tuple[Stage, str] | None:

@@ -27,11 +27,10 @@ class Order:
     reduce_only: bool
     note: str = ""
     """What bounded the size, for the person who reads the verdict."""
-    rests: bool = False
-    """It waits at the touch for a while instead of going through the market."""
     order_type: OrderType = OrderType.LIMIT
     """A market order has a limit price here too, for the checks: what it should fetch at worst."""
     time_in_force: TimeInForce = TimeInForce.IOC
+    """An entry that is good until canceled waits at the touch for a while, and does not go through the market."""
     trigger_price: Decimal | None = None
 
     @property
@@ -105,7 +104,8 @@ def size(signal: Signal, grounds: Grounds, judgement: Judgement) -> Order:
     if side is Side.SELL and held:
         # What is not held cannot be sold; with nothing held the full size stands, for the control to name.
         quantity = min(quantity, floor_quantity(held, lot_size))
-    return Order(side, quantity, limit_price, reference, reduce_only=side is Side.SELL, note=note, rests=rests)
+    lives = TimeInForce.GTC if rests else TimeInForce.IOC
+    return Order(side, quantity, limit_price, reference, reduce_only=side is Side.SELL, note=note, time_in_force=lives)
 
 
 def rests_at_touch(signal: Signal, grounds: Grounds) -> bool:

@@ -2,18 +2,22 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import datetime
 
 from risk_gate.domain.assess import UNJUDGED, assess, refuse
 from risk_gate.domain.exit_wish import ExitWish
 from risk_gate.domain.judging import Proposal, judgement_of
+from risk_gate.domain.latching import latches_of
 from risk_gate.domain.situation import Judgement, Situation
+from risk_gate.domain.sizing import side_of
 from risk_gate.handlers.making_way import makes_way
 from risk_gate.ports import LedgerPort, World
 from sigmax.domain.approval import sign
 from sigmax.runtime import tracing
 from sigmax.schemas.market import nanoseconds
-from sigmax.schemas.orders import OrderApproved, OrderDenied
+from sigmax.schemas.orders import CancelRequested, OrderApproved, OrderDenied
 from sigmax.schemas.signals import Decision, JudgementRequested, Signal
+from sigmax.schemas.types import Action, DenialCode, Side
 
 _NS_PER_S = 1_000_000_000
 
@@ -91,13 +95,35 @@ async def _verdict(
     verdict = assess(signal, situation, now, approval_lifetime=world.approval_lifetime, judgement=judgement)
     if isinstance(verdict, OrderApproved):
         verdict = sign(verdict, world.approval_key)
-    await ledger.record(signal, verdict)
+    await ledger.record(signal, verdict, is_models=judgement.is_models and side_of(signal.action) is Side.BUY)
+    if isinstance(verdict, OrderDenied):
+        await _after_denial(signal, verdict, situation, ledger, now)
 
     quote = situation.quotes.get(signal.instrument_id)
     price_age_s = None if quote is None else (nanoseconds(now) - quote.received_ns) / _NS_PER_S
     took_s = (world.clock.now_ns() - started_ns) / _NS_PER_S
     world.meter.decided(verdict, took_s=took_s, price_age_s=price_age_s)
     return verdict
+
+
+async def _after_denial(
+    signal: Signal, denied: OrderDenied, situation: Situation, ledger: LedgerPort, now: datetime
+) -> None:
+    """Lock what has gone too far; where an own entry stands in the way of an exit, take it away for the next try."""
+    for latch in latches_of(signal, denied, situation, now):
+        await ledger.latch(signal.account_id, latch, now)
+    if denied.code is not DenialCode.SELF_TRADE or signal.action is not Action.CLOSE:
+        return
+    for own in situation.facts.opposing:
+        ledger.publish(
+            CancelRequested(
+                **CancelRequested.after(signal, now, part=own.client_order_id),
+                client_order_id=own.client_order_id,
+                account_id=signal.account_id,
+                requested_by="risk-gate",
+                reason="it stands in the way of an exit",
+            )
+        )
 
 
 def _shown(verdict: OrderApproved | OrderDenied) -> dict[str, str]:
@@ -119,4 +145,11 @@ async def _load(signal: Signal, ledger: LedgerPort, world: World) -> Situation |
         looking.cancel()
     others = await world.market.quotes(situation.book.instruments - {signal.instrument_id})
     quotes = others if quote is None else {**others, signal.instrument_id: quote}
-    return replace(situation, instrument=instrument, quotes=quotes)
+    return replace(
+        situation,
+        instrument=instrument,
+        quotes=quotes,
+        fleet=world.fleet.seen(),
+        rival=await world.sources.rival(signal.instrument_id),
+        volatility_pct=world.sources.volatility_pct(signal.instrument_id),
+    )

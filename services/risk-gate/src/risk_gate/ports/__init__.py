@@ -14,6 +14,7 @@ from risk_gate.domain.situation import Account, Situation
 from risk_gate.domain.stages import CurrentStage
 from risk_gate.domain.watchdogs import Vigil
 from risk_gate.ports.exits import ExitDesk, ExitLedgerPort
+from risk_gate.ports.facts import FactLedgerPort, FleetPort, SourcesPort
 from risk_gate.ports.stages import FeedPort, StageLedgerPort
 from sigmax.runtime.clock import ClockPort
 from sigmax.schemas.base import Message
@@ -23,7 +24,7 @@ from sigmax.schemas.signals import Decision, JudgementRequested, Signal
 from sigmax.schemas.types import Posture
 
 
-class LedgerPort(StageLedgerPort, ExitLedgerPort, Protocol):
+class LedgerPort(StageLedgerPort, ExitLedgerPort, FactLedgerPort, Protocol):
     """One open transaction over accounts, stages, the book, and the verdicts."""
 
     async def first_time(self, message: Message) -> bool:
@@ -42,8 +43,11 @@ class LedgerPort(StageLedgerPort, ExitLedgerPort, Protocol):
         """Load what a decision looks at, market data left out; None when the signal has a verdict already."""
         ...
 
-    async def record(self, signal: Signal, verdict: OrderApproved | OrderDenied) -> None:
-        """Store and publish a verdict; an approved order is reserved from now on."""
+    async def record(self, signal: Signal, verdict: OrderApproved | OrderDenied, *, is_models: bool = False) -> None:
+        """Store and publish a verdict; an approved order is reserved and counted from now on.
+
+        What a model let pass is counted for the models as well.
+        """
         ...
 
     async def propose(self, request: JudgementRequested) -> Proposal:
@@ -66,8 +70,8 @@ class LedgerPort(StageLedgerPort, ExitLedgerPort, Protocol):
         """Give when the account was last reconciled, and keep a reconciliation waiting until this transaction ends."""
         ...
 
-    async def apply_fill(self, fill: Fill, effect: FillEffect, *, moves_book: bool) -> None:
-        """Enter a fill once: shrink its order's reservation, and move the positions and cash."""
+    async def apply_fill(self, fill: Fill, effect: FillEffect, *, moves_book: bool) -> bool:
+        """Enter a fill once: shrink its order's reservation, and move the positions and cash; False when it was."""
         ...
 
     async def apply_event(self, event: OrderEvent) -> None:
@@ -110,6 +114,10 @@ class MeterPort(Protocol):
         """Show how much trading is allowed, and how often that was changed."""
         ...
 
+    def unasked(self) -> None:
+        """Count a judgement on a signal that nobody asked about."""
+        ...
+
     def postures(self, postures: Mapping[str, Posture]) -> None:
         """Show how boldly each account trades."""
         ...
@@ -128,6 +136,8 @@ class World:
     judgement_grace: timedelta
     """How long after its deadline a decision may still arrive."""
     feed: FeedPort
+    fleet: FleetPort
+    sources: SourcesPort
     ladder: LadderRule = field(default_factory=LadderRule)
     vigil: Vigil = field(default_factory=Vigil)
     exits: ExitDesk = field(default_factory=ExitDesk)

@@ -93,11 +93,11 @@ def age_checks(signal: Signal, situation: Situation, limits: RiskLimits, now: da
 
 def standing_checks(signal: Signal, situation: Situation, limits: RiskLimits, now: datetime) -> list[Check]:
     """Controls 26, 29, and 30: the venue is there, its clock is ours, somebody can be told, and there is one build."""
-    is_live = situation.account is not None and situation.account.mode is Mode.LIVE
+    is_live = situation.account is not None and situation.account.mode == Mode.LIVE
     return [
         *_venue_checks(signal, situation, limits, now),
         _alerting_check(signal, situation.fleet, limits, now, is_needed=is_live or limits.alerting_required),
-        _build_check(signal, situation.fleet, is_needed=is_live or limits.single_build_required),
+        _build_check(signal, situation.fleet, limits, now, is_needed=is_live or limits.single_build_required),
     ]
 
 
@@ -126,7 +126,7 @@ def _venue_checks(signal: Signal, situation: Situation, limits: RiskLimits, now:
 def _alerting_check(
     signal: Signal, fleet: Fleet | None, limits: RiskLimits, now: datetime, *, is_needed: bool
 ) -> Check:
-    beat_at = fleet.notifier_beat_at if fleet else None
+    beat_at = fleet.ready_at("notifier") if fleet else None
     age = None if beat_at is None else now - beat_at
     is_there = age is not None and age <= timedelta(seconds=limits.beat_age_max_s)
     seen = "no ready notifier heard of" if age is None else f"the notifier was ready {age.total_seconds():.1f} s ago"
@@ -134,8 +134,8 @@ def _alerting_check(
     return guard(signal, row(29, DenialCode.ALERTING_DOWN, is_there or not is_needed, seen, limit))
 
 
-def _build_check(signal: Signal, fleet: Fleet | None, *, is_needed: bool) -> Check:
-    versions = sorted(fleet.versions) if fleet else []
+def _build_check(signal: Signal, fleet: Fleet | None, limits: RiskLimits, now: datetime, *, is_needed: bool) -> Check:
+    versions = sorted(fleet.versions(now - timedelta(seconds=limits.beat_age_max_s))) if fleet else []
     limit = "one version" if is_needed else "not asked for"
     seen = ", ".join(versions) or "none heard of"
     return guard(signal, row(30, DenialCode.BUILD_MIXED, len(versions) == 1 or not is_needed, seen, limit))
