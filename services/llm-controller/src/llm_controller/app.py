@@ -11,11 +11,11 @@ from llm_controller.adapters.metrics import show_model
 from llm_controller.adapters.openai_reviewer import OpenAIReviewer
 from llm_controller.adapters.postgres import records, show_spent
 from llm_controller.domain.budget import Budget, Prices
-from llm_controller.handlers import Rules, on_judgement_requested
+from llm_controller.handlers import Rules, on_exit_judgement_requested, on_judgement_requested
 from llm_controller.settings import Settings
 from sigmax.runtime.clock import ClockPort
 from sigmax.runtime.service import Service, build_service
-from sigmax.schemas.signals import JudgementRequested
+from sigmax.schemas.signals import ExitJudgementRequested, JudgementRequested
 
 log = structlog.get_logger()
 
@@ -24,7 +24,7 @@ _SHOW_S = 10.0
 
 @asynccontextmanager
 async def wire(service: Service) -> AsyncIterator[None]:
-    """Register the one consumer."""
+    """Register the two consumers."""
     settings = Settings.model_validate(service.settings)
     reviewer = _reviewer(settings, service.clock)
     if settings.model_name is not None:
@@ -34,14 +34,15 @@ async def wire(service: Service) -> AsyncIterator[None]:
         timeout=timedelta(seconds=settings.model_timeout_s),
         budget=_budget(settings),
     )
-    handler = partial(
-        on_judgement_requested,
-        clock=service.clock,
-        open_record=records(service.database),
-        reviewer=reviewer,
-        rules=rules,
+    open_record = records(service.database)
+    judge = partial(
+        on_judgement_requested, clock=service.clock, open_record=open_record, reviewer=reviewer, rules=rules
     )
-    service.on(JudgementRequested, handler)
+    judge_exit = partial(
+        on_exit_judgement_requested, clock=service.clock, open_record=open_record, reviewer=reviewer, rules=rules
+    )
+    service.on(JudgementRequested, judge)
+    service.on(ExitJudgementRequested, judge_exit)
     service.every(
         _SHOW_S, lambda: show_spent(service.database, rules.budget, service.clock.now().date()), name="shown_budget"
     )

@@ -6,14 +6,15 @@ from decimal import Decimal
 
 from llm_controller.domain.budget import Budget, Reservation, reservation_for
 from llm_controller.domain.calls import Call, charged
-from llm_controller.domain.local import unaided
+from llm_controller.domain.exit_request import as_judgement
+from llm_controller.domain.local import NO_MODEL, exit_opinion, unaided
 from llm_controller.domain.opinion import LOCAL, Cost, Opinion, decision_on, tape_id_of
 from llm_controller.domain.prompt import Prompt, build_prompt
 from llm_controller.domain.reply import ReplyError, failed, read_reply
 from llm_controller.ports import OpenRecord, Record, Reviewer
 from sigmax.runtime.clock import ClockPort
 from sigmax.schemas.control import Alert
-from sigmax.schemas.signals import JudgementRequested
+from sigmax.schemas.signals import ExitJudgementRequested, JudgementRequested
 from sigmax.schemas.types import AlertLevel
 
 OWNER = "llm_controller"
@@ -52,8 +53,41 @@ async def on_judgement_requested(
     async with open_record() as record:
         if await record.is_decided(request):
             return
+    opinion = unaided(request, clock.now(), has_model=reviewer is not None, strength_min=rules.strength_min)
+    await _judge(request, opinion, clock=clock, open_record=open_record, reviewer=reviewer, rules=rules)
+
+
+async def on_exit_judgement_requested(
+    request: ExitJudgementRequested, clock: ClockPort, open_record: OpenRecord, reviewer: Reviewer | None, rules: Rules
+) -> None:
+    """Answer about a protective exit. A model may hold it up; a model that is missing, late, or wrong may not."""
+    judged = as_judgement(request)
+    async with open_record() as record:
+        if await record.is_decided(judged):
+            return
+    is_late = clock.now() >= request.deadline_at
+    opinion = (
+        exit_opinion(NO_MODEL if reviewer is None else "Too late to ask.") if reviewer is None or is_late else None
+    )
+    goes = exit_opinion("The model gave no usable answer, and an exit needs none.")
+    await _judge(judged, opinion, goes, clock=clock, open_record=open_record, reviewer=reviewer, rules=rules)
+
+
+async def _judge(
+    request: JudgementRequested,
+    opinion: Opinion | None,
+    fallback: Opinion | None = None,
+    *,
+    clock: ClockPort,
+    open_record: OpenRecord,
+    reviewer: Reviewer | None,
+    rules: Rules,
+) -> None:
+    """Ask the model where there is no opinion yet, and keep and tell what comes of it.
+
+    `fallback` stands where the model gives no usable answer; without one that is a rejection.
+    """
     now = clock.now()
-    opinion = unaided(request, now, has_model=reviewer is not None, strength_min=rules.strength_min)
     asked: _Asked | None = None
     refused: str | None = None
     if opinion is None and reviewer is not None and rules.budget is not None:
@@ -65,8 +99,10 @@ async def on_judgement_requested(
             call = await reviewer.ask(prompt, min(request.deadline_at, request.signal.valid_until, now + rules.timeout))
             opinion, fault = _read(call, request)
             asked = _Asked(prompt, reserved, call, fault)
+            if fault is not None and fallback is not None:
+                opinion = fallback
     if opinion is None:
-        opinion = failed(refused or "there is no budget for a model.", policy=request.policy, source=LOCAL)
+        opinion = fallback or failed(refused or "there is no budget for a model.", policy=request.policy, source=LOCAL)
     async with open_record() as record:
         if not await record.first_time(request):
             return

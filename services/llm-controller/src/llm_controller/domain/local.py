@@ -25,6 +25,11 @@ def unaided(request: JudgementRequested, now: datetime, *, has_model: bool, stre
     return None
 
 
+def exit_opinion(why: str) -> Opinion:
+    """Let an exit go: it needs nobody, and only a clear no may hold it up."""
+    return _local(Verdict.APPROVE, Decimal(1), why)
+
+
 def local_opinion(request: JudgementRequested, strength_min: Decimal) -> Opinion:
     """Approve a signal that is strong enough and whose snapshot makes sense; reject any other."""
     fault = _fault(request)

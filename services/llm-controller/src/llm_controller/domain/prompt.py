@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sigmax.schemas.signals import JudgementRequested
-from sigmax.schemas.types import Verdict
+from sigmax.schemas.types import Action, Verdict
 
 _TEXT_MAX = 500
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
@@ -27,7 +27,7 @@ Answer with one JSON object and nothing else, valid against this JSON schema:
 {schema}
 
 - verdict: "approve" to trade as asked, "adjust" to trade a smaller part, "hold" to wait, "reject" when the data speaks
-  against it. In doubt, reject.
+  against it. In doubt, {doubt}.
 - size_factor: with "adjust" the part of the usual size, above 0 and below 1; else 1. Name no quantity and no price.
 - confidence: 0 to 1.
 - reasons: one to five short sentences.
@@ -55,7 +55,9 @@ class Prompt:
 def build_prompt(request: JudgementRequested) -> Prompt:
     """Put one request into words. The same request gives the same prompt, byte for byte."""
     schema = answer_schema(request)
-    system = _SYSTEM.format(schema=json.dumps(schema, ensure_ascii=False))
+    # A position that stays open by mistake costs more than one that was closed by mistake.
+    doubt = "approve: it closes a position" if request.signal.action is Action.CLOSE else "reject"
+    system = _SYSTEM.format(schema=json.dumps(schema, ensure_ascii=False), doubt=doubt)
     return Prompt(system, json.dumps(_data(request), ensure_ascii=False, indent=1), schema)
 
 
