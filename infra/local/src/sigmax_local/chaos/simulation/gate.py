@@ -103,9 +103,18 @@ class Gate:
         )
 
 
+def order_id_of(wish: Wish) -> str:
+    """Give the client order id that a wish's approval has."""
+    return client_order_id(_signal_of(wish))
+
+
+def _signal_of(wish: Wish) -> UUID:
+    return uuid5(NAMESPACE, f"simulated signal {wish.number}")
+
+
 def approval_of(wish: Wish, now: datetime) -> OrderApproved:
     """Give the approval that a wish asks for; a forged one was changed after it was signed."""
-    signal_id: UUID = uuid5(NAMESPACE, f"simulated signal {wish.number}")
+    signal_id = _signal_of(wish)
     side = Side.BUY if wish.is_buy else Side.SELL
     approved = OrderApproved(
         **OrderApproved.first(f"simulated approval {wish.number}", now),

@@ -12,7 +12,7 @@ from order_worker.domain.permission import StageRow
 from order_worker.domain.reconciling import Held
 from order_worker.domain.sightings import Trade
 from order_worker.domain.terms import Terms
-from order_worker.ports import Account, Locked, Movement, PositionRow, Standing
+from order_worker.ports import Account, Locked, Movement, Observed, PositionRow, Standing
 from sigmax.domain.ledger import Execution, LedgerAccount, Position, imbalance
 from sigmax.schemas.base import Message
 from sigmax.schemas.control import StageChanged
@@ -261,7 +261,14 @@ class MemoryPage:
         await self._transaction.statement("read positions")
         return {key: row.position.quantity for key, row in self._transaction.all("positions")}
 
-    async def add_reconciliation(self, *, passed: bool, differences: Sequence[Difference], now: datetime) -> None:
+    async def add_reconciliation(
+        self,
+        *,
+        passed: bool,
+        differences: Sequence[Difference],
+        now: datetime,
+        observed: Observed | None = None,  # noqa: ARG002 (the port's)
+    ) -> None:
         """Keep the result of a reconciliation, and whether the account may send."""
         transaction = self._transaction
         await transaction.statement("add reconciliation")

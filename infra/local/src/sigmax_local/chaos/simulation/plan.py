@@ -70,6 +70,8 @@ class Plan:
     strikes: tuple[Strike, ...]
     halt_at_s: float | None
     resume_at_s: float
+    stream_loss: float
+    """The part of what the user stream should tell that it does not."""
     ends_at_s: float
 
 
@@ -86,6 +88,7 @@ def drawn(seed: int) -> Plan:
         strikes=tuple(_strike(chance) for _ in range(chance.randint(1, _STRIKES_MAX))),
         halt_at_s=halt_at_s,
         resume_at_s=(halt_at_s or 0.0) + chance.uniform(1.0, 6.0),
+        stream_loss=chance.choice((0.0, 0.1, 0.5, 1.0)),
         ends_at_s=12.0,
     )
 

@@ -15,7 +15,7 @@ EPOCH = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 """When every run begins, by the true clock."""
 
 _CURRENT: ContextVar["tuple[Process, str] | None"] = ContextVar("simulated_process", default=None)
-_NAMES_OF_ORDERS = ("claimed", "order", "approved", "current", "claim", "after", "request")
+_NAMES_OF_ORDERS = ("claimed", "order", "approved", "current", "claim", "after", "request", "delivery", "letter")
 
 
 @dataclass(frozen=True)
@@ -190,9 +190,10 @@ def point_of(process: Process, entry: str, work: Coroutine[Any, Any, Any]) -> Po
     waiting: Any = work
     while isinstance(waiting, CoroutineType):
         frame = waiting.cr_frame
-        if frame is not None and _is_of_handlers(frame.f_code):
-            place = f"{frame.f_code.co_filename.rsplit('/', 1)[1]}:{frame.f_lineno}"
+        if frame is not None:
             client_order_id = _order_in(frame) or client_order_id
+            if _is_of_handlers(frame.f_code):
+                place = f"{frame.f_code.co_filename.rsplit('/', 1)[1]}:{frame.f_lineno}"
         waiting = waiting.cr_await
     return Point(entry, place or "loop", process.doing or "waiting", client_order_id)
 
@@ -204,7 +205,7 @@ def _is_of_handlers(code: CodeType) -> bool:
 def _order_in(frame: FrameType) -> str | None:
     for name in _NAMES_OF_ORDERS:
         found = frame.f_locals.get(name)
-        found = getattr(found, "order", found)
+        found = getattr(found, "order", getattr(found, "message", found))
         client_order_id = getattr(found, "client_order_id", None)
         if isinstance(client_order_id, str):
             return client_order_id

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sigmax.schemas.types import Submission
 from sigmax_local.chaos.cells import Cell
 from sigmax_local.chaos.simulation.checks import violations
+from sigmax_local.chaos.simulation.gate import order_id_of
 from sigmax_local.chaos.simulation.loop import VirtualLoop
 from sigmax_local.chaos.simulation.plan import Plan
 from sigmax_local.chaos.simulation.quiet import silent
@@ -61,11 +62,12 @@ def _cells(world: World, found: dict[str, tuple[str, ...]], seconds: float) -> I
     for struck in world.struck:
         outcome = _outcome(world, struck.point.client_order_id)
         yield Cell(struck.fault, str(struck.point), "simulation", seed, outcome, found, seconds)
+    for (fault, point), client_order_id in world.venue.whims.items():
+        yield Cell(fault, point, "simulation", seed, _outcome(world, client_order_id), found, seconds)
     for fault, point, name in _BACKGROUND:
-        for number, wish in enumerate(world.plan.wishes):
+        for wish in world.plan.wishes:
             if getattr(wish, name):
-                ids = list(world.gate.approved)
-                outcome = _outcome(world, ids[number]) if not wish.is_forged and number < len(ids) else "refused"
+                outcome = _outcome(world, order_id_of(wish)) if not wish.is_forged else "refused"
                 yield Cell(fault, point, "simulation", seed, outcome, found, seconds)
 
 

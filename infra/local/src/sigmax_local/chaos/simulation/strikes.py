@@ -96,8 +96,8 @@ def _halt(world: "World", process: Process, strike: "Strike") -> None:  # noqa: 
 FAULTS = {
     each.name: each
     for each in (
-        Fault("killed (F01-F05)", 30, _crash),
-        Fault("frozen (F06)", 12, _freeze),
+        Fault("killed", 30, _crash),
+        Fault("frozen", 12, _freeze),
         Fault("Postgres restarts (F07-F08)", 5, _database),
         Fault("statement fails (F08)", 5, _statement),
         Fault("connection dies before the commit (F09)", 5, _commit("before")),
@@ -111,7 +111,7 @@ FAULTS = {
         Fault("5xx, accepted (F18)", 4, _submit("5xx"), is_of_submit=True),
         Fault("5xx, not accepted (F18)", 4, _submit("5xx dropped"), is_of_submit=True),
         Fault("garbage, accepted (F18)", 3, _submit("garbage"), is_of_submit=True),
-        Fault("answer lost, lists late (F19)", 5, _submit("lost hidden"), is_of_submit=True),
+        Fault("answer lost, lists late (F19)", 10, _submit("lost hidden"), is_of_submit=True),
         Fault("lists late (F19)", 3, _submit("hidden"), is_of_submit=True),
         Fault("refused by the venue", 3, _submit("refused"), is_of_submit=True),
         Fault("too many requests", 3, _submit("limited"), is_of_submit=True),

@@ -19,7 +19,8 @@ PRICE = Decimal(100)
 _FEE = Decimal("0.001")
 _FUTURE_MAX = timedelta(seconds=1)
 _FINAL = (OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.EXPIRED)
-_HIDDEN_S = (0.2, 2.0)
+_WORD_S = 0.002
+_HIDDEN_S = (0.5, 2.5)
 """How long a venue's lists may miss an order that it has: shorter than the proof of absence takes."""
 
 
@@ -82,6 +83,10 @@ class SimVenue:
         self.listeners: list[Callable[[list[Sighting], list[Trade]], None]] = []
         self.is_calm = False
         """Nothing is doubled, delayed, or reversed any more."""
+        self.stream_loss = 0.1
+        """The part of what the user stream should tell that it does not."""
+        self.whims: dict[tuple[str, str], str] = {}
+        """What the stream and the trades did beside the rules: fault and moment, with the order it befell."""
         self.pending = 0
         """Trades that are still to come."""
 
@@ -128,6 +133,7 @@ class SimVenue:
     def cancel(self, venue_order: VenueOrder) -> Sighting | None:
         """Cancel an order; None when nothing of it is open. A trade may be faster."""
         if venue_order.is_open and self.chance.random() < 0.2:
+            self.whims["fill during the cancel (F20)", "cancel"] = venue_order.approved.client_order_id
             self._fill(venue_order, venue_order.approved.quantity - venue_order.filled)
         if not venue_order.is_open:
             return None
@@ -187,9 +193,17 @@ class SimVenue:
     def _tell(self, order: VenueOrder, trades: list[Trade]) -> None:
         """Tell the stream: late, twice, in another order, or not at all."""
         named = [replace(trade, client_order_id=order.approved.client_order_id) for trade in trades]
-        copies = 1 if self.is_calm else self.chance.choice((0, 1, 1, 1, 1, 2))
+        copies, moment = 1, f"user_stream > {order.status}"
+        if not self.is_calm:
+            lot = self.chance.random()
+            copies = 0 if lot < self.stream_loss else 2 if lot > 0.85 else 1
+        if copies != 1:
+            fault = "fill or word lost (F20)" if not copies else "fill or word doubled (F20)"
+            self.whims[fault, moment] = order.approved.client_order_id
         for _ in range(copies):
             delay = 0.01 if self.is_calm else self.chance.choice((0.001, 0.01, 0.05, 0.5, 2.0))
+            if delay < _WORD_S:  # faster than the answer to the submit
+                self.whims["fill or word before the answer (F20)", moment] = order.approved.client_order_id
             self.loop.call_later(delay, self._deliver, [order.sighting()], named)
 
     def _deliver(self, sightings: list[Sighting], trades: list[Trade]) -> None:

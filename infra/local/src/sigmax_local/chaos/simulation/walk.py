@@ -33,6 +33,7 @@ _SCENE = Plan(
     ),
     halt_at_s=None,
     resume_at_s=0.0,
+    stream_loss=0.1,
     ends_at_s=12.0,
 )
 """Entries, an exit, cancels before and after the send, an answer and a request that get lost: what the walk plays."""
@@ -46,15 +47,10 @@ def plan_of(seed: int) -> Plan:
     return drawn(seed) if seed % 2 else _walked(seed)
 
 
-def steps() -> int:
-    """Count the seeds of one whole walk: each fault at each await."""
-    return 2 * len(_awaits()) * len(_faults())
-
-
 def _walked(seed: int) -> Plan:
-    step = (seed // 2) % (steps() // 2)
-    entry, nth = _awaits()[step % len(_awaits())]
-    fault = _faults()[step // len(_awaits())]
+    round_, step = divmod(seed // 2, len(awaits()))
+    entry, nth = awaits()[step]
+    fault = _faults()[round_ % len(_faults())]
     strike = Strike(fault, entry, nth, _SECONDS[nth % len(_SECONDS)], (nth % 7) / 7)
     return replace(_SCENE, seed=seed, strikes=(*_SCENE.strikes, strike))
 
@@ -65,7 +61,7 @@ def _faults() -> tuple[str, ...]:
 
 
 @cache
-def _awaits() -> tuple[tuple[str, int], ...]:
+def awaits() -> tuple[tuple[str, int], ...]:
     """Play the scene once with no fault, and give every await of it."""
     loop = VirtualLoop()
     asyncio.set_event_loop(loop)

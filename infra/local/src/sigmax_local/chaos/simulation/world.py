@@ -46,6 +46,7 @@ class World:
         self.server = Server(loop, chance)
         self.broker = Broker(loop, chance)
         self.venue = SimVenue(loop, chance)
+        self.venue.stream_loss = plan.stream_loss
         self.gate = Gate(loop, self.broker)
         self.buckets: dict[Kind, Bucket] = {}
         self.workers: dict[str, Worker] = {}
@@ -141,8 +142,24 @@ class World:
             point = point_of(process, entry, work)
             for strike in strikes:
                 if process.is_alive:
-                    self.struck.append(Struck(strike.fault, point))
+                    self.struck.append(Struck(self._numbered(strike.fault, point), point))
                     FAULTS[strike.fault].strike(self, process, strike)
+
+    def _numbered(self, fault: str, point: Point) -> str:
+        """Say which of F01 to F06 a kill or a freeze is: that depends on how far the order had come."""
+        row = self.orders().get(point.client_order_id or "")
+        submission = None if row is None else row.order.submission
+        if fault == "frozen":
+            return "frozen (F06)" if "connecting" in point.doing or "writing" in point.doing else fault
+        if fault != "killed" or point.client_order_id is None:
+            return fault
+        if submission is None or submission is Submission.READY:
+            return "killed (F01)"
+        if submission is Submission.SENDING:
+            if point.doing.startswith("written"):
+                return "killed (F03)"
+            return "killed (F04)" if self.venue.of(point.client_order_id) else "killed (F02)"
+        return "killed (F05)" if submission is Submission.ACKED else fault
 
     def _heal(self) -> None:
         """End every fault: what remains is to be cleaned up by the platform itself."""
