@@ -152,6 +152,16 @@ async def test_a_reply_lost_in_silence_leaves_the_connection_open() -> None:
     assert echo.heard == [b"order 7\n"]
 
 
+@pytest.mark.parametrize(("loss", "heard"), [(Loss.REQUEST, []), (Loss.REPLY, [b"order 7\n"])])
+async def test_something_else_is_heard_in_place_of_what_was_lost(loss: Loss, heard: list[bytes]) -> None:
+    async with a_line() as (proxy, echo):
+        proxy.trap(b"order 7", loss=loss, answer=b"503\n")
+        reader, writer = await connect(proxy)
+        assert await ask(reader, writer, b"order 7\n") == b"503\n"
+        assert await ask(reader, writer, b"order 8\n") == b"order 8\n"
+    assert echo.heard == [*heard, b"order 8\n"]
+
+
 async def test_a_marker_in_two_parts_is_still_found() -> None:
     async with a_line() as (proxy, _):
         trap = proxy.trap(b"order 7", loss=Loss.REQUEST)

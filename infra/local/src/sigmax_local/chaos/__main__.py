@@ -34,6 +34,7 @@ def chaos(
     *,
     short: Annotated[bool, typer.Option("--short", help="The short form, for every day.")] = False,
     seed: Annotated[int | None, typer.Option(help="Repeat one seed of one part.")] = None,
+    fault: Annotated[list[str] | None, typer.Option(help="In the matrix, play only these: F03.")] = None,
     seconds: Annotated[float | None, typer.Option(help="How long each part may take.", min=1)] = None,
     out: Annotated[Path, typer.Option(help="Where the report goes.")] = Path(),
     write_table: Annotated[
@@ -49,7 +50,7 @@ def chaos(
         return
     if seed is not None and len(part or ()) != 1:
         raise typer.BadParameter("a seed belongs to one part: name it with --part")
-    wanted = Wanted(is_short=short, seed=seed, seconds=seconds)
+    wanted = Wanted(is_short=short, seed=seed, seconds=seconds, faults=tuple(fault or ()))
     is_full = not short and seed is None and part is None
     report = Report(datetime.now(UTC), versions(), is_full=is_full)
     with _progress() as progress:

@@ -24,6 +24,8 @@ class Wanted:
     """Repeat this one, and nothing else."""
     seconds: float | None = None
     """Other than each part's own time."""
+    faults: tuple[str, ...] = ()
+    """In the matrix, these alone; empty for all."""
 
 
 def simulation(report: Report, wanted: Wanted, tell: Tell) -> None:
@@ -57,7 +59,7 @@ def matrix(report: Report, wanted: Wanted, tell: Tell) -> None:
     from sigmax_local.chaos.matrix.part import play_matrix
 
     started = time.monotonic()
-    play_matrix(report, is_short=wanted.is_short, seed=wanted.seed, tell=tell)
+    play_matrix(report, is_short=wanted.is_short, seed=wanted.seed, faults=wanted.faults, tell=tell)
     report.seconds["matrix"] = time.monotonic() - started
 
 

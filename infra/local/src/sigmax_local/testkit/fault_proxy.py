@@ -43,6 +43,8 @@ class Trap:
 
     markers: tuple[bytes, ...]
     loss: Loss
+    answer: bytes | None = None
+    """What the client hears in place of what was lost; the connection stays open then."""
     sprung: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the request came by; with a lost reply, when the server had answered it."""
 
@@ -130,9 +132,9 @@ class FaultProxy:
         """Pass no more than so many bytes a second, on each connection and way; None for no limit."""
         self._bytes_per_s = bytes_per_s
 
-    def trap(self, *markers: bytes, loss: Loss) -> Trap:
+    def trap(self, *markers: bytes, loss: Loss, answer: bytes | None = None) -> Trap:
         """Lose one request, or the reply to it; give what tells when it happened."""
-        trap = Trap(markers, loss)
+        trap = Trap(markers, loss, answer)
         self._traps.append(trap)
         return trap
 
@@ -176,9 +178,12 @@ class FaultProxy:
         while chunk := await reader.read(_CHUNK):
             trap = self._caught(line, chunk)
             if trap is not None and trap.loss is Loss.REQUEST:
-                line.cut()
                 trap.sprung.set()
-                return
+                if trap.answer is None:
+                    line.cut()
+                    return
+                await self._pass(trap.answer, line.client, Way.REPLIES)
+                continue
             line.losing = trap or line.losing
             await self._pass(chunk, line.server, Way.REQUESTS)
         if line.server.can_write_eof():
@@ -189,10 +194,14 @@ class FaultProxy:
             if line.losing is None:
                 await self._pass(chunk, line.client, Way.REPLIES)
                 continue
-            line.losing.sprung.set()
-            if line.losing.loss is Loss.REPLY:
+            trap = line.losing
+            trap.sprung.set()
+            if trap.loss is Loss.REPLY and trap.answer is None:
                 line.cut()
                 return
+            if trap.loss is Loss.REPLY and trap.answer is not None:
+                line.losing = None
+                await self._pass(trap.answer, line.client, Way.REPLIES)
         line.cut()
 
     async def _pass(self, chunk: bytes, writer: asyncio.StreamWriter, way: Way) -> None:

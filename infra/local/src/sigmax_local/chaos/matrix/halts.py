@@ -8,6 +8,7 @@ from sigmax_local.chaos.matrix.gate import ACCOUNT
 from sigmax_local.chaos.matrix.points import Blow, Flag, Point
 from sigmax_local.chaos.matrix.scenarios import Scenario, Turn
 from sigmax_local.chaos.matrix.scene import STRIKE_S, Kind, Scene, require
+from sigmax_local.testkit.fault_proxy import Loss
 
 _HELD_S = 1.0
 
@@ -50,8 +51,7 @@ async def halted_in_flight(scene: Scene, point: Point, scope: Scope, scope_id: s
     """Halt with one request in flight, one order resting, and one approval on its way."""
     await scene.prepare()
     resting, flying, late = scene.approve(Kind.RESTING), scene.approve(Kind.PARTIAL), scene.approve(Kind.ENTRY)
-    await scene.gate.say(resting)
-    await scene.reach(resting, "new")
+    await scene.place(resting, "new")
     async with scene.striking():
         armed = scene.control.arm(point, flying.client_order_id, Blow.HOLD)
         await scene.gate.say(flying)
@@ -73,9 +73,7 @@ async def halted_while_unknown(scene: Scene) -> str:
     await scene.prepare()
     unknown, late = scene.approve(Kind.RESTING), scene.approve(Kind.ENTRY)
     async with scene.striking(), scene.flag(Flag.DEAF):
-        await scene.gate.fault(kind="lose_answer", delay_s=2, method="POST", path="/api/v3/order", times=1)
-        await scene.gate.say(unknown)
-        await scene.until(lambda: scene.gate.venue_orders(unknown), "it is at the venue", STRIKE_S)
+        await scene.send_into(unknown, Loss.SILENCE)
         async with scene.halted(Scope.INSTRUMENT, scene.instrument_id):
             await scene.gate.cancel(unknown)
             await scene.gate.say(late)

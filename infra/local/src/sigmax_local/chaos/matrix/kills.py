@@ -6,12 +6,11 @@ from functools import partial
 
 from sigmax_local.chaos.matrix.points import Blow, Flag, Point
 from sigmax_local.chaos.matrix.scenarios import Scenario, Turn
-from sigmax_local.chaos.matrix.scene import STRIKE_S, Kind, Scene, name_of, require
+from sigmax_local.chaos.matrix.scene import STRIKE_S, Kind, Scene, require
 from sigmax_local.testkit.fault_proxy import Loss
 
 _STOP_S = 5.5
 """Longer than the lease."""
-_ORDER_PATH = {"method": "POST", "path": "/api/v3/order", "times": 1}
 
 
 async def killed(scene: Scene, point: Point, kind: Kind, *, is_sent: bool) -> str:
@@ -28,9 +27,7 @@ async def killed_before_the_reply(scene: Scene, kind: Kind) -> str:
     await scene.prepare(kind)
     approved = scene.approve(kind)
     async with scene.striking(), scene.flag(Flag.DEAF):
-        worker = await scene.trapped(
-            lambda each: each.venue, name_of(approved), loss=Loss.SILENCE, then=lambda: scene.gate.say(approved)
-        )
+        worker = await scene.send_into(approved, Loss.SILENCE)
         worker.signal(signal.SIGKILL)
     return await scene.one_order(approved, kind)
 
@@ -56,9 +53,9 @@ async def killed_while_asking(scene: Scene, point: Point, passing: int, *, is_th
     kind = Kind.ENTRY
     approved = scene.approve(kind)
     async with scene.striking(), scene.flag(Flag.DEAF):
-        loss = {"kind": "lose_answer", "delay_s": 2} if is_there else {"kind": "refuse", "status": 503}
-        await scene.gate.fault(**loss, **_ORDER_PATH)
-        await scene.strike(approved, point, passing=passing)
+        armed = scene.control.arm(point, approved.client_order_id, passing=passing)
+        await scene.send_into(approved, Loss.SILENCE if is_there else Loss.REQUEST)
+        await scene.struck(armed)
     return await (scene.one_order(approved, kind) if is_there else scene.no_order(approved))
 
 

@@ -197,7 +197,8 @@ async def signal_again(scene: Scene) -> str:
     """Deliver an approval again after its order has filled."""
     await scene.prepare()
     approved = scene.approve(Kind.ENTRY)
-    for _ in range(3):
+    await scene.place(approved, "filled")
+    for _ in range(2):
         await scene.gate.say(approved)
         outcome = await scene.one_order(approved, Kind.ENTRY)
     return outcome
@@ -234,7 +235,7 @@ async def old_stage(scene: Scene) -> str:
         await scene.no_order(halted)
     known = "SELECT stage = 'normal' FROM order_worker.stages WHERE scope = 'instrument' AND scope_id = $1"
     await scene.until(lambda: scene.gate.value(known, scene.instrument_id), "the newer stage is known", STRIKE_S)
-    await scene.gate.say(after)
+    await scene.place(after, "filled")
     await scene.one_order(after, Kind.ENTRY)
     return "old stage ignored"
 
@@ -251,7 +252,7 @@ async def poison(scene: Scene, body: bytes | None) -> str:
         message = aio_pika.Message(body or forged.encode(), message_id=str(forged.message_id), delivery_mode=2)
         await (await channel.get_exchange(EXCHANGE, ensure=False)).publish(message, OrderApproved.TOPIC)
     approved = scene.approve(Kind.ENTRY)
-    await scene.gate.say(approved)
+    await scene.place(approved, "filled")
     outcome = await scene.one_order(approved, Kind.ENTRY)
 
     async def look() -> bool:

@@ -16,7 +16,7 @@ from sigmax_local.chaos.matrix.kills import KILLS
 from sigmax_local.chaos.matrix.messaging import MESSAGING
 from sigmax_local.chaos.matrix.points import Bug
 from sigmax_local.chaos.matrix.scenarios import Scenario, Turn
-from sigmax_local.chaos.matrix.scene import Scene
+from sigmax_local.chaos.matrix.scene import SETTLE_S, Scene
 from sigmax_local.chaos.matrix.stack import ABSENCE_S, ABSENCE_SHORT_S, WORKERS, ChaosStack, new_control
 from sigmax_local.chaos.matrix.venue_faults import VENUE
 from sigmax_local.servers import Addresses, Servers
@@ -25,7 +25,8 @@ SCENARIOS: tuple[Scenario, ...] = (*KILLS, *BOOKS, *MESSAGING, *VENUE, *HALTS)
 WHERE = "servers"
 REQUIRED = "required outcome"
 """Under this name a cell tells that the fault did not end in what order-safety.md requires."""
-_TOGETHER_MAX = 10
+_TOGETHER_MAX = 6
+"""Few, so that those that wait for a proof strike early."""
 _CELL_S_MAX = 180.0
 
 
@@ -38,6 +39,8 @@ class Plan:
     """Only these; empty for all."""
     is_short: bool = False
     bug: Bug | None = None
+    patience_s: float = SETTLE_S
+    """For an order to come to its end."""
 
     @property
     def absence_s(self) -> float:
@@ -86,7 +89,7 @@ async def play(
         lane = asyncio.Lock()
         numbers = random.Random(plan.seed)  # noqa: S311 - as above
         scenes = [
-            (each, Scene(number, numbers.randrange(2**31), stack, gate, lane, plan.absence_s))
+            (each, Scene(number, numbers.randrange(2**31), stack, gate, lane, plan.absence_s, plan.patience_s))
             for number, each in enumerate(chosen, 1)
         ]
         await asyncio.gather(*(gate.list_instrument(scene.instrument_id) for _, scene in scenes))

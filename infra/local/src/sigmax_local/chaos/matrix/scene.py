@@ -62,6 +62,8 @@ class Scene:
     lane: asyncio.Lock
     """Whoever strikes a process holds it: one blow at a time, so that each hits what it is meant for."""
     absence_s: float
+    settle_s: float = SETTLE_S
+    """How long an order may take to come to its end."""
     approvals: list[OrderApproved] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -90,9 +92,7 @@ class Scene:
     async def prepare(self, kind: Kind = Kind.ENTRY) -> None:
         """For an exit, hold something to sell."""
         if kind is Kind.EXIT:
-            held = self.approve(Kind.ENTRY, quantity="5")
-            await self.gate.say(held)
-            await self.reach(held, "filled")
+            await self.place(self.approve(Kind.ENTRY, quantity="5"), "filled")
 
     def approve(self, kind: Kind, **changes: Any) -> OrderApproved:
         """Sign one more approval of this cell."""
@@ -102,11 +102,11 @@ class Scene:
         return approved
 
     # waiting
-    async def until(self, look: Callable[[], Awaitable[Any]], what: str, timeout_s: float = SETTLE_S) -> Any:
+    async def until(self, look: Callable[[], Awaitable[Any]], what: str, timeout_s: float | None = None) -> Any:
         """Look until there is something; give it. Raises `AssertionError`."""
-        return await self.gate.until(look, timeout_s, what)
+        return await self.gate.until(look, timeout_s or self.settle_s, what)
 
-    async def reach(self, approved: OrderApproved, *statuses: str, timeout_s: float = SETTLE_S) -> Any:
+    async def reach(self, approved: OrderApproved, *statuses: str, timeout_s: float | None = None) -> Any:
         """Wait until an order has one of these statuses; give its row."""
 
         async def look() -> Any:
@@ -119,6 +119,12 @@ class Scene:
             row = await self.gate.order(approved)
             seen = "it has no row" if row is None else f"{row['submission']}, {row['status']}: {row['reason']}"
             raise UnmetError(f"{error}; {seen}") from None
+
+    async def place(self, approved: OrderApproved, *statuses: str) -> None:
+        """Publish an approval that nothing is to strike, and wait for what becomes of it."""
+        async with self.lane:
+            await self.gate.say(approved)
+            await self.reach(approved, *statuses)
 
     async def one_order(self, approved: OrderApproved, kind: Kind, *statuses: str) -> str:
         """Wait for one order at the venue, known to us; say so."""
@@ -134,8 +140,12 @@ class Scene:
         there = await self.gate.venue_orders(approved)
         require(not there, f"the venue has {len(there)} orders, none was required")
         require(row["submission"] == submission, f"the order is {row['submission']}, {submission} was required")
-        heard = [event for event in self.gate.events if event.client_order_id == approved.client_order_id]
-        require(any(event.status == "unplaced" for event in heard), "nobody was told that it is unplaced")
+
+        async def is_heard() -> bool:
+            mine = [event for event in self.gate.events if event.client_order_id == approved.client_order_id]
+            return any(event.status == "unplaced" for event in mine)
+
+        await self.until(is_heard, "it is told that the order is unplaced", STRIKE_S)
         return "0 orders, unplaced"
 
     # striking
@@ -166,11 +176,16 @@ class Scene:
         return await self.struck(armed)
 
     async def trapped(
-        self, lines: Callable[[Worker], FaultProxy], *markers: bytes, loss: Loss, then: Callable[[], Awaitable[Any]]
+        self,
+        lines: Callable[[Worker], FaultProxy],
+        *markers: bytes,
+        loss: Loss,
+        then: Callable[[], Awaitable[Any]],
+        answer: bytes | None = None,
     ) -> Worker:
         """Set the same trap on one way of every worker, do something, and give the worker whose trap sprang."""
         traps: list[tuple[Worker, Trap]] = [
-            (worker, lines(worker).trap(*markers, loss=loss)) for worker in self.stack.workers
+            (worker, lines(worker).trap(*markers, loss=loss, answer=answer)) for worker in self.stack.workers
         ]
         try:
             await then()
@@ -183,6 +198,17 @@ class Scene:
         finally:
             for worker, trap in traps:
                 lines(worker).disarm(trap)
+
+    async def send_into(self, approved: OrderApproved, loss: Loss, answer: bytes | None = None) -> Worker:
+        """Publish an approval whose request, or the venue's answer to it, gets lost; give the worker that sent it."""
+        return await self.trapped(
+            lambda each: each.venue,
+            b"POST /api/v3/order",
+            name_of(approved),
+            loss=loss,
+            then=lambda: self.gate.say(approved),
+            answer=answer,
+        )
 
     # flags and stages
     @asynccontextmanager

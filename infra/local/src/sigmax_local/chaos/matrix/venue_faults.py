@@ -7,28 +7,30 @@ from typing import Any
 
 from sigmax_local.chaos.matrix.points import Blow, Flag, Point
 from sigmax_local.chaos.matrix.scenarios import Scenario, Turn
-from sigmax_local.chaos.matrix.scene import STRIKE_S, Kind, Scene, name_of, require
+from sigmax_local.chaos.matrix.scene import STRIKE_S, Kind, Scene, require
 from sigmax_local.testkit.fault_proxy import Loss
 
-_SUBMIT = {"method": "POST", "path": "/api/v3/order", "times": 1}
-_UNHEARD_S = 2.0
-"""Longer than the worker waits for an answer."""
+_LATE_S = 2.5
+"""Longer than the receive window and the worker's patience."""
+_HEADS = b"Content-Type: text/html\r\nContent-Length: 15\r\n\r\n<html>no</html>"
+_UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\n" + _HEADS
+_GARBAGE = b"HTTP/1.1 200 OK\r\n" + _HEADS
+_NO_ANSWER = b"HTTP/1.1 504 Gateway Timeout\r\n" + _HEADS
 
 
-async def accepted_without_an_answer(scene: Scene, kind: Kind, *, is_deaf: bool, answer_s: float = _UNHEARD_S) -> str:
-    """Let the venue accept and say nothing, or say 504: the order counts as open until it is found."""
+async def accepted_without_an_answer(
+    scene: Scene, kind: Kind, *, is_deaf: bool, loss: Loss = Loss.SILENCE, answer: bytes | None = None
+) -> str:
+    """Let the venue accept and say nothing, or something else: the order counts as open until it is found."""
     await scene.prepare(kind)
     approved = scene.approve(kind)
     async with scene.striking():
         if is_deaf:
             scene.control.raise_flag(Flag.DEAF, scene.symbol)
-        await scene.gate.fault(kind="lose_answer", delay_s=answer_s, **_SUBMIT)
-        await scene.gate.say(approved)
+        await scene.send_into(approved, loss, answer)
         if is_deaf:
             row = await scene.until(lambda: _submission(scene, approved, "unknown"), "it is unknown", STRIKE_S)
             require(row["status"] == "pending_new", f"an unknown order is {row['status']}, it must count as open")
-        else:
-            await scene.until(lambda: scene.gate.venue_orders(approved), "it is at the venue", STRIKE_S)
     outcome = await scene.one_order(approved, kind)
     scene.control.lower_flag(Flag.DEAF, scene.symbol)
     return outcome
@@ -39,25 +41,23 @@ async def _submission(scene: Scene, approved: Any, submission: str) -> Any:
     return row if row is not None and row["submission"] == submission else None
 
 
-async def refused_without_proof(scene: Scene, kind: Kind, fault: dict[str, Any]) -> str:
-    """Let the venue answer with a failure that proves nothing: absence is proven, nothing is sent again."""
+async def lost_on_the_way(scene: Scene, kind: Kind, answer: bytes | None = None) -> str:
+    """Lose the request, or have something on the way answer it: absence is proven, nothing is sent again."""
     await scene.prepare(kind)
     approved = scene.approve(kind)
     async with scene.striking():
-        await scene.gate.fault(**fault, **_SUBMIT)
-        await scene.gate.say(approved)
-        await scene.until(lambda: _submission(scene, approved, "unknown"), "it is unknown", STRIKE_S)
+        await scene.send_into(approved, Loss.REQUEST, answer)
     return await scene.no_order(approved)
 
 
-async def lost_on_the_way(scene: Scene, kind: Kind) -> str:
-    """Lose the request between us and the venue."""
+async def taken_too_late(scene: Scene, kind: Kind) -> str:
+    """Let the venue take the request up when its receive window is over."""
     await scene.prepare(kind)
     approved = scene.approve(kind)
     async with scene.striking():
-        await scene.trapped(
-            lambda each: each.venue, name_of(approved), loss=Loss.REQUEST, then=lambda: scene.gate.say(approved)
-        )
+        await scene.gate.fault(kind="delay", delay_s=_LATE_S, method="POST", path="/api/v3/order", times=1)
+        await scene.gate.say(approved)
+        await scene.until(lambda: _submission(scene, approved, "unknown"), "it is unknown", STRIKE_S)
     return await scene.no_order(approved)
 
 
@@ -67,8 +67,7 @@ async def missing_for_a_while(scene: Scene, share: float) -> str:
     approved = scene.approve(Kind.RESTING)
     async with scene.flag(Flag.HIDE):
         async with scene.striking():
-            await scene.gate.fault(kind="lose_answer", delay_s=_UNHEARD_S, **_SUBMIT)
-            await scene.gate.say(approved)
+            await scene.send_into(approved, Loss.SILENCE)
             await scene.until(lambda: _submission(scene, approved, "unknown"), "it is unknown", STRIKE_S)
         await asyncio.sleep(scene.absence_s * share)
         row = await scene.gate.order(approved)
@@ -82,8 +81,7 @@ async def seen_late(scene: Scene) -> str:
     approved = scene.approve(Kind.RESTING)
     async with scene.flag(Flag.HIDE):
         async with scene.striking():
-            await scene.gate.fault(kind="lose_answer", delay_s=_UNHEARD_S, **_SUBMIT)
-            await scene.gate.say(approved)
+            await scene.send_into(approved, Loss.SILENCE)
             await scene.until(lambda: _submission(scene, approved, "unknown"), "it is unknown", STRIKE_S)
         await scene.reach(approved, "unplaced")
     outcome = await scene.one_order(approved, Kind.RESTING)
@@ -164,8 +162,7 @@ async def all_cut_off(scene: Scene) -> str:
     """Cut everybody off from the venue: the circuit opens, people are told, a cancel keeps trying."""
     await scene.prepare()
     resting = scene.approve(Kind.RESTING)
-    await scene.gate.say(resting)
-    await scene.reach(resting, "new")
+    await scene.place(resting, "new")
     approvals = [scene.approve(Kind.ENTRY) for _ in range(8)]
     for worker in scene.stack.workers:
         await worker.venue.away()
@@ -192,10 +189,6 @@ async def all_cut_off(scene: Scene) -> str:
     return "each 1 order or unplaced, the cancel was repeated"
 
 
-_SERVER_ERROR = {"kind": "refuse", "status": 503}
-_GARBAGE = {"kind": "refuse", "status": 502}
-_LATE = {"kind": "delay", "delay_s": 2.5}
-
 VENUE = [
     *(
         Scenario(
@@ -214,29 +207,24 @@ VENUE = [
     ),
     Scenario("F17", "request lost on its way, entry", partial(lost_on_the_way, kind=Kind.ENTRY), Turn.FIRST, True),
     Scenario("F17", "request lost on its way, exit", partial(lost_on_the_way, kind=Kind.EXIT), Turn.FIRST),
-    Scenario(
-        "F17",
-        "venue takes the request after its receive window, entry",
-        partial(refused_without_proof, kind=Kind.ENTRY, fault=_LATE),
-        Turn.FIRST,
-    ),
+    Scenario("F17", "venue takes the request up too late, entry", partial(taken_too_late, kind=Kind.ENTRY), Turn.ALONE),
     Scenario(
         "F18",
-        "venue answers 503 and has nothing, entry",
-        partial(refused_without_proof, kind=Kind.ENTRY, fault=_SERVER_ERROR),
+        "503 and no order, entry",
+        partial(lost_on_the_way, kind=Kind.ENTRY, answer=_UNAVAILABLE),
         Turn.FIRST,
         is_short=True,
     ),
     Scenario(
-        "F18",
-        "venue answers 502 with garbage and has nothing, exit",
-        partial(refused_without_proof, kind=Kind.EXIT, fault=_GARBAGE),
-        Turn.FIRST,
+        "F18", "garbage and no order, exit", partial(lost_on_the_way, kind=Kind.EXIT, answer=_GARBAGE), Turn.FIRST
     ),
-    Scenario(
-        "F18",
-        "venue answers 504 and has the order, entry",
-        partial(accepted_without_an_answer, kind=Kind.ENTRY, is_deaf=True, answer_s=0),
+    *(
+        Scenario(
+            "F18",
+            f"{what} and an order, {kind}",
+            partial(accepted_without_an_answer, kind=kind, is_deaf=True, loss=Loss.REPLY, answer=answer),
+        )
+        for what, kind, answer in (("504", Kind.ENTRY, _NO_ANSWER), ("garbage", Kind.PARTIAL, _GARBAGE))
     ),
     Scenario(
         "F19", "order hidden for a third of the window", partial(missing_for_a_while, share=0.3), Turn.FIRST, True

@@ -1,0 +1,52 @@
+"""The short form of the matrix: a choice of cells over real servers and processes, and planted bugs that it must find."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sigmax_local.chaos.cells import Cell
+from sigmax_local.chaos.matrix.kills import killed
+from sigmax_local.chaos.matrix.points import Bug, Point
+from sigmax_local.chaos.matrix.run import SCENARIOS, Plan, play
+from sigmax_local.chaos.matrix.scenarios import Scenario
+from sigmax_local.chaos.matrix.scene import Kind, Scene
+from sigmax_local.chaos.report import Report
+from sigmax_local.servers import Addresses
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
+
+
+def report_of(cells: list[Cell]) -> Report:
+    report = Report(datetime.now(UTC), {}, is_full=False)
+    report.add(cells)
+    return report
+
+
+def test_every_fault_has_at_least_two_cells() -> None:
+    counts = {f"F{number:02}": 0 for number in range(1, 27)}
+    for each in SCENARIOS:
+        counts[each.fault] += 1
+    assert {fault: count for fault, count in counts.items() if count < 2} == {}
+    assert len({(each.fault, each.point) for each in SCENARIOS}) == len(SCENARIOS)
+
+
+async def test_no_order_is_lost_or_doubled_in_the_short_form(clean: Addresses, tmp_path: Path) -> None:
+    report = report_of(await play(Plan(is_short=True), clean, tmp_path))
+
+    assert report.failures == [], "\n".join(report.to_markdown().splitlines())
+
+
+@pytest.mark.parametrize(
+    ("bug", "point", "invariant"),
+    [(Bug.ACKNOWLEDGE_FIRST, Point.RECEIVED, "I1"), (Bug.SEND_BEFORE_COMMIT, Point.RECORDED, "I2")],
+)
+async def test_a_planted_bug_turns_the_report_red(
+    clean: Addresses, tmp_path: Path, bug: Bug, point: Point, invariant: str
+) -> None:
+    async def play_it(scene: Scene) -> str:
+        return await killed(scene, point, Kind.ENTRY, is_sent=True)
+
+    cells = await play(Plan(bug=bug, patience_s=12), clean, tmp_path, scenarios=[Scenario("F01", "planted", play_it)])
+
+    assert report_of(cells).violations[invariant] > 0
