@@ -26,6 +26,7 @@ from order_worker.ports import (
     Claim,
     Locked,
     Movement,
+    Observed,
     PositionRow,
     Standing,
     VenueError,
@@ -207,7 +208,14 @@ class FakePage:
     async def positions(self) -> dict[str, Decimal]:
         return {instrument_id: row.position.quantity for instrument_id, row in self.store.positions.items()}
 
-    async def add_reconciliation(self, *, passed: bool, differences: Sequence[Difference], now: datetime) -> None:
+    async def add_reconciliation(
+        self,
+        *,
+        passed: bool,
+        differences: Sequence[Difference],
+        now: datetime,
+        observed: Observed | None = None,
+    ) -> None:
         self.store.reconciliations.append((passed, tuple(differences)))
         self.store.is_reconciled = passed
         self.store.account = replace(self.store.account, reconciled_at=now)

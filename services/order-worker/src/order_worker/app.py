@@ -23,11 +23,13 @@ from order_worker.handlers.health import ask_clock, tell_health
 from order_worker.handlers.reconciling import reconcile
 from order_worker.handlers.resolving import resolve_due
 from order_worker.handlers.sending import sweep
+from order_worker.handlers.transfers import on_command
 from order_worker.handlers.working import on_sightings, on_trades, poll
 from order_worker.settings import Settings
+from sigmax.domain.settlement import Calendar
 from sigmax.runtime.audit import watched_audit
 from sigmax.runtime.service import Service, build_service
-from sigmax.schemas.control import StageChanged
+from sigmax.schemas.control import Command, StageChanged
 from sigmax.schemas.orders import CancelRequested, OrderApproved
 
 log = structlog.get_logger()
@@ -54,6 +56,8 @@ def terms_of(settings: Settings) -> Terms:
         currency=settings.account_currency,
         approval_key=settings.approval_key.get_secret_value().encode(),
         worker=f"{settings.service}-{settings.replica}",
+        market=settings.rules,
+        calendar=Calendar(settings.holidays),
         send=timedelta(seconds=settings.send_s),
         submit_timeout=settings.submit_timeout,
         recv_window=timedelta(milliseconds=settings.recv_window_ms),
@@ -96,6 +100,7 @@ async def wire(service: Service) -> AsyncIterator[None]:
         service.on(OrderApproved, partial(on_order_approved, desk=desk), prefetch=settings.prefetch)
         service.on(CancelRequested, partial(on_cancel_requested, desk=desk))
         service.on(StageChanged, partial(on_stage_changed, desk=desk), prefetch=1)
+        service.on(Command, partial(on_command, desk=desk), prefetch=1)
         service.background(partial(_reconcile_first, desk, learn_limits), name="first_reconciliation")
         service.background(partial(_end_when_lost, desk), name="answers")
         service.background(stream.run, name="user_stream", singleton=True)

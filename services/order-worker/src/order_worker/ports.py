@@ -167,6 +167,16 @@ class Movement:
     sequence: int
 
 
+@dataclass(frozen=True)
+class Observed:
+    """What a reconciliation saw at the venue."""
+
+    venue: Mapping[str, Decimal]
+    """The balance of each asset that the books cover; zero where there is none."""
+    recent_from: datetime
+    """Trades from here on may be in it or not."""
+
+
 class PagePort(Protocol):
     """One transaction: what is read and recorded here commits together or not at all."""
 
@@ -264,8 +274,10 @@ class PagePort(Protocol):
         """Give what is held, by instrument."""
         ...
 
-    async def add_reconciliation(self, *, passed: bool, differences: Sequence[Difference], now: datetime) -> None:
-        """Keep the result of a reconciliation."""
+    async def add_reconciliation(
+        self, *, passed: bool, differences: Sequence[Difference], now: datetime, observed: Observed | None = None
+    ) -> None:
+        """Keep the result of a reconciliation, and what was compared."""
         ...
 
     # stages

@@ -1,12 +1,15 @@
 """Everything read from the environment."""
 
-from datetime import timedelta
-from typing import ClassVar, Self
+from dataclasses import replace
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
 from order_worker.domain.budget import Limits, Told, limits_of
 from sigmax.domain.approval import KEY_BYTES_MIN
+from sigmax.domain.settlement import MARKETS, Market
 from sigmax.runtime.audit import AuditedSettings
 from sigmax.schemas.types import Mode
 
@@ -49,6 +52,14 @@ class Settings(AuditedSettings):
     """The same for cancels, which no order and no question ever takes from."""
     weight_1m: int | None = Field(default=None, ge=500, le=100_000_000)
     """The same for questions, counted by weight in a minute; 6000 where the venue does not say."""
+    market: Literal["crypto", "krx"] = "crypto"
+    """How trades are settled and charged."""
+    holidays: frozenset[date] = frozenset()
+    """Days beside weekends on which the market does not settle, as JSON: `["2026-02-17"]`."""
+    fee_bps: Decimal | None = Field(default=None, ge=0, le=1000)
+    """Of the notional, where the venue does not tell its fee; None takes the market's."""
+    sell_tax_bps: Decimal | None = Field(default=None, ge=0, le=1000)
+    """Of the notional of a sale; None takes the market's."""
     reconcile_s: float = Field(default=60.0, gt=0, le=120)
     """Between two comparisons of the books with the venue's."""
     prefetch: int = Field(default=10, ge=1, le=100)
@@ -60,6 +71,8 @@ class Settings(AuditedSettings):
             raise ValueError("lease_s must be above send_s and submit_timeout_s together")
         if len(self.approval_key.get_secret_value().encode()) < KEY_BYTES_MIN:
             raise ValueError(f"approval_key needs at least {KEY_BYTES_MIN} bytes")
+        if MARKETS[self.market].settlement_days and not self.holidays:
+            raise ValueError(f"market {self.market} settles on business days: holidays names those that are none")
         has_key = self.venue_api_key is not None and self.venue_api_secret is not None
         if self.account_mode is Mode.LIVE and not has_key:
             raise ValueError("live trading needs the secrets venue_api_key and venue_api_secret")
@@ -70,6 +83,16 @@ class Settings(AuditedSettings):
     def limits(self, told: Told) -> Limits:
         """Give the request budget, from these settings and from what the venue says."""
         return limits_of(self.orders_10s, self.cancels_10s, self.weight_1m, told)
+
+    @property
+    def rules(self) -> Market:
+        """Give how trades are settled and charged."""
+        rules = MARKETS[self.market]
+        return replace(
+            rules,
+            fee_bps=rules.fee_bps if self.fee_bps is None else self.fee_bps,
+            sell_tax_bps=rules.sell_tax_bps if self.sell_tax_bps is None else self.sell_tax_bps,
+        )
 
     @property
     def key_pair(self) -> tuple[str, str]:

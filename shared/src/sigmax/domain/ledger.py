@@ -1,7 +1,7 @@
 """Money and positions as folds over fills: sums over rows, never counters that messages increment.
 
 Every movement is a transaction whose entries sum to zero per asset. Money is in `cash`, what was bought in `holding`;
-`trading`, `fees`, `opening`, and `adjustment` say where it came from or went.
+`trading`, `fees`, `tax`, `transfer`, `opening`, and `adjustment` say where it came from or went.
 """
 
 from collections.abc import Iterable
@@ -22,6 +22,9 @@ class LedgerAccount(StrEnum):
     HOLDING = "holding"
     TRADING = "trading"
     FEES = "fees"
+    TAX = "tax"
+    TRANSFER = "transfer"
+    """What people brought in or took out beside the platform."""
     OPENING = "opening"
     ADJUSTMENT = "adjustment"
 
@@ -40,6 +43,8 @@ class Execution:
     fee: Decimal
     """Positive is paid, negative is a rebate."""
     fee_currency: str
+    tax: Decimal = _ZERO
+    """In the quote currency."""
 
     @property
     def base_change(self) -> Decimal:
@@ -100,7 +105,7 @@ def fold(executions: Iterable[Execution]) -> Position:
 
 
 def entries_of(execution: Execution) -> tuple[Entry, ...]:
-    """Give the double entry of one execution: what was traded, what was paid for it, and the fee.
+    """Give the double entry of one execution: what was traded, what was paid for it, the fee, and the tax.
 
     A fee in the quote currency leaves the cash, a fee in any other asset leaves the holding of that asset.
     """
@@ -115,6 +120,8 @@ def entries_of(execution: Execution) -> tuple[Entry, ...]:
     if execution.fee:
         paid_from = LedgerAccount.CASH if execution.fee_currency == execution.quote else LedgerAccount.HOLDING
         entries += transfer(LedgerAccount.FEES, paid_from, execution.fee_currency, execution.fee)
+    if execution.tax:
+        entries += transfer(LedgerAccount.TAX, LedgerAccount.CASH, execution.quote, execution.tax)
     return tuple(entries)
 
 

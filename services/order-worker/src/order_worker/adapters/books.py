@@ -81,7 +81,8 @@ _CHECKPOINT_RANGE = text(
     """
     SELECT COALESCE((SELECT max(up_to_entry_id) FROM ledger_checkpoints WHERE account_id = :account_id), 0) AS since,
            COALESCE((SELECT min(entry_id) - 1 FROM ledger_entries
-                     WHERE account_id = :account_id AND settles_at > :recent AND entry_id > COALESCE(
+                     WHERE account_id = :account_id AND greatest(settles_at, executed_at) > :recent
+                     AND entry_id > COALESCE(
                         (SELECT max(up_to_entry_id) FROM ledger_checkpoints WHERE account_id = :account_id), 0)),
                     (SELECT max(entry_id) FROM ledger_entries WHERE account_id = :account_id), 0) AS up_to
     """

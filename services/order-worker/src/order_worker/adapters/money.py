@@ -13,10 +13,10 @@ from order_worker.adapters import metrics
 from order_worker.adapters.rows import ORDER_COLUMNS, execution_of, order_of, trade_of
 from order_worker.domain.booking import Transaction
 from order_worker.domain.order import Order
-from order_worker.domain.reconciling import Held
+from order_worker.domain.reconciling import NOTHING, Held
 from order_worker.domain.sightings import Trade
 from order_worker.domain.terms import Terms
-from order_worker.ports import Account, Locked, Movement, PositionRow, Standing
+from order_worker.ports import Account, Locked, Movement, Observed, PositionRow, Standing
 from sigmax.domain.ledger import Execution, Position, imbalance
 from sigmax.runtime.database import Unit
 from sigmax.schemas.orders import CashBalance, Difference
@@ -27,13 +27,15 @@ _LOCK = text(
 _ADD_FILLS = text(
     """
     INSERT INTO fills (venue, account_id, execution_id, client_order_id, venue_order_id, signal_id, strategy_id,
-        instrument_id, side, price, quantity, fee, fee_currency, liquidity, executed_at, source, recorded_at)
+        instrument_id, side, price, quantity, fee, fee_currency, tax, liquidity, executed_at, source, recorded_at)
     SELECT :venue, :account_id, t.execution_id, :client_order_id, t.venue_order_id, :signal_id, :strategy_id,
-        :instrument_id, t.side, t.price, t.quantity, t.fee, t.fee_currency, t.liquidity, t.executed_at, :source, :now
+        :instrument_id, t.side, t.price, t.quantity, t.fee, t.fee_currency, t.tax, t.liquidity, t.executed_at,
+        :source, :now
     FROM unnest(CAST(:execution_ids AS text[]), CAST(:venue_order_ids AS text[]), CAST(:sides AS text[]),
         CAST(:prices AS numeric[]), CAST(:quantities AS numeric[]), CAST(:fees AS numeric[]),
-        CAST(:fee_currencies AS text[]), CAST(:liquidities AS text[]), CAST(:times AS timestamptz[]))
-        AS t (execution_id, venue_order_id, side, price, quantity, fee, fee_currency, liquidity, executed_at)
+        CAST(:fee_currencies AS text[]), CAST(:taxes AS numeric[]), CAST(:liquidities AS text[]),
+        CAST(:times AS timestamptz[]))
+        AS t (execution_id, venue_order_id, side, price, quantity, fee, fee_currency, tax, liquidity, executed_at)
     ON CONFLICT DO NOTHING RETURNING execution_id
     """
 )
@@ -52,13 +54,13 @@ _ADOPT = text(
 )
 _INSERT_ENTRIES = """
     INSERT INTO ledger_entries (transaction_id, account_id, ledger_account, asset, amount, settles_at, reason,
-        execution_id, created_at)
+        execution_id, executed_at, created_at)
     SELECT t.transaction_id, :account_id, t.ledger_account, t.asset, t.amount, t.settles_at, t.reason,
-        NULLIF(t.execution_id, ''), :now
+        NULLIF(t.execution_id, ''), t.executed_at, :now
     FROM unnest(CAST(:transaction_ids AS uuid[]), CAST(:accounts AS text[]), CAST(:assets AS text[]),
         CAST(:amounts AS numeric[]), CAST(:settles AS timestamptz[]), CAST(:reasons AS text[]),
-        CAST(:execution_ids AS text[]))
-        AS t (transaction_id, ledger_account, asset, amount, settles_at, reason, execution_id)
+        CAST(:execution_ids AS text[]), CAST(:executed AS timestamptz[]))
+        AS t (transaction_id, ledger_account, asset, amount, settles_at, reason, execution_id, executed_at)
 """
 _ADD_ENTRIES = text(_INSERT_ENTRIES)
 _MOVE = text(
@@ -75,16 +77,19 @@ _MOVE = text(
     """  # noqa: S608 (the statement is a constant)
 )
 _ENTRIES = """
-        SELECT ledger_account, asset, amount, CAST('-infinity' AS timestamptz) AS settles_at, false AS is_trade
+        SELECT ledger_account, asset, amount, CAST('-infinity' AS timestamptz) AS settles_at, NULL AS traded_at
         FROM ledger_checkpoints
         WHERE account_id = :account_id
         UNION ALL
-        SELECT ledger_account, asset, amount, settles_at, execution_id IS NOT NULL FROM ledger_entries
+        SELECT ledger_account, asset, amount, settles_at,
+            CASE WHEN execution_id IS NOT NULL THEN coalesce(executed_at, settles_at) END FROM ledger_entries
         WHERE account_id = :account_id AND entry_id > COALESCE(
             (SELECT max(up_to_entry_id) FROM ledger_checkpoints WHERE account_id = :account_id), 0)
 """
+# What goes out is gone at once: it is owed, whenever it settles.
 _SUMS = f"""
-    SELECT asset, sum(amount) AS amount, COALESCE(sum(amount) FILTER (WHERE settles_at <= :now), 0) AS settled
+    SELECT asset, sum(amount) AS amount,
+        COALESCE(sum(amount) FILTER (WHERE settles_at <= :now OR amount < 0), 0) AS settled
     FROM ({_ENTRIES}) AS entries WHERE ledger_account = 'cash' GROUP BY asset
 """  # noqa: S608 (the statement is a constant)
 _STANDING = text(
@@ -114,8 +119,8 @@ _CASH = text(_SUMS)
 _BALANCES = text(
     f"""
     SELECT asset, sum(amount) AS total,
-        COALESCE(sum(amount) FILTER (WHERE is_trade AND amount > 0 AND settles_at >= :recent_from), 0) AS recent_in,
-        COALESCE(sum(amount) FILTER (WHERE is_trade AND amount < 0 AND settles_at >= :recent_from), 0) AS recent_out
+        COALESCE(sum(amount) FILTER (WHERE amount > 0 AND traded_at >= :recent_from), 0) AS recent_in,
+        COALESCE(sum(amount) FILTER (WHERE amount < 0 AND traded_at >= :recent_from), 0) AS recent_out
     FROM ({_ENTRIES}) AS entries WHERE ledger_account IN ('cash', 'holding') GROUP BY asset
     """  # noqa: S608 (the statement is a constant)
 )
@@ -184,6 +189,7 @@ class MoneyPage:
                 "quantities": [trade.quantity for trade in trades],
                 "fees": [trade.fee for trade in trades],
                 "fee_currencies": [trade.fee_currency for trade in trades],
+                "taxes": [trade.tax for trade in trades],
                 "liquidities": [str(trade.liquidity) for trade in trades],
                 "times": [trade.executed_at for trade in trades],
             },
@@ -287,6 +293,7 @@ class MoneyPage:
             "settles": [transaction.settles_at for transaction, _ in lines],
             "reasons": [transaction.reason for transaction, _ in lines],
             "execution_ids": [transaction.execution_id or "" for transaction, _ in lines],
+            "executed": [transaction.executed_at for transaction, _ in lines],
         }
 
     async def cash(self, now: datetime) -> dict[str, CashBalance]:
@@ -314,15 +321,32 @@ class MoneyPage:
         rows = await self._connection.execute(query, {"account_id": self._terms.account_id})
         return {row.instrument_id: row.quantity for row in rows}
 
-    async def add_reconciliation(self, *, passed: bool, differences: Sequence[Difference], now: datetime) -> None:
-        """Keep the result of a reconciliation, and whether the account may send."""
+    async def add_reconciliation(
+        self, *, passed: bool, differences: Sequence[Difference], now: datetime, observed: Observed | None = None
+    ) -> None:
+        """Keep the result of a reconciliation, what was compared, and whether the account may send.
+
+        The caller holds the account's row: no entry is on its way, and the newest says of what the sums are.
+        """
         account_id = self._terms.account_id
+        balances = None if observed is None else json.dumps(await self._compared(observed))
         listed = json.dumps([difference.model_dump(mode="json") for difference in differences])
         await self._connection.execute(
             text(
-                "INSERT INTO reconciliations (account_id, passed, differences, created_at)"
-                " VALUES (:account_id, :passed, CAST(:listed AS jsonb), :now)"
+                "INSERT INTO reconciliations (account_id, passed, differences, balances, up_to_entry_id, created_at)"
+                " VALUES (:account_id, :passed, CAST(:listed AS jsonb), CAST(:balances AS jsonb),"
+                " (SELECT max(entry_id) FROM ledger_entries WHERE account_id = :account_id), :now)"
             ),
-            {"account_id": account_id, "passed": passed, "listed": listed, "now": now},
+            {"account_id": account_id, "passed": passed, "listed": listed, "balances": balances, "now": now},
         )
         await self._connection.execute(_RECONCILED, {"account_id": account_id, "passed": passed, "now": now})
+
+    async def _compared(self, observed: Observed) -> dict[str, Any]:
+        ours = await self.balances(observed.recent_from)
+        return {
+            "recent_from": observed.recent_from.isoformat(),
+            "assets": {
+                asset: {"ours": str(ours.get(asset, NOTHING).total), "venue": str(amount)}
+                for asset, amount in sorted(observed.venue.items())
+            },
+        }

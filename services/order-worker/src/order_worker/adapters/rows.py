@@ -173,6 +173,7 @@ def execution_of(row: Any) -> Execution:
         quantity=row.quantity,
         fee=row.fee,
         fee_currency=row.fee_currency,
+        tax=row.tax,
     )
 
 

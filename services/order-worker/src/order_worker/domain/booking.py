@@ -10,6 +10,7 @@ from order_worker.domain.order import Order
 from order_worker.domain.sightings import Sighting, Trade
 from sigmax.domain.ledger import Entry, Execution, LedgerAccount, entries_of
 from sigmax.domain.orders import heed, status_of, step
+from sigmax.domain.settlement import Calendar, Market, settles_at
 from sigmax.schemas.market import base_of, quote_of
 from sigmax.schemas.orders import CashBalance, Fill, OrderApproved
 from sigmax.schemas.types import OrderStatus, Submission
@@ -26,23 +27,45 @@ class Transaction:
     settles_at: datetime
     reason: str
     execution_id: str | None = None
+    executed_at: datetime | None = None
+    """Of the trade; None for what nobody traded."""
+
+    @property
+    def moved_at(self) -> datetime:
+        """Give when it happened, whenever it settles."""
+        return self.executed_at or self.settles_at
 
 
-def transaction_of(execution: Execution, fill: Fill) -> Transaction:
-    """Book one execution. Crypto settles as it trades."""
+def charged(trade: Trade, market: Market) -> Trade:
+    """Give a trade with all that is kept of it: the market's own rules say what the venue does not."""
+    notional = trade.price * trade.quantity
+    fee, tax = market.fee(trade.fee, notional), market.tax(trade.side, notional)
+    currency = trade.fee_currency if market.fee_bps is None else trade.symbol.rsplit("/", 1)[-1]
+    return replace(trade, fee=fee, fee_currency=currency, tax=tax)
+
+
+def transaction_of(execution: Execution, fill: Fill, market: Market, calendar: Calendar) -> Transaction:
+    """Book one execution, which settles when its market does."""
     return Transaction(
-        uuid5(fill.message_id, "ledger"), entries_of(execution), execution.executed_at, "fill", execution.execution_id
+        uuid5(fill.message_id, "ledger"),
+        entries_of(execution),
+        settles_at(market, execution.executed_at, calendar),
+        "fill",
+        execution.execution_id,
+        execution.executed_at,
     )
 
 
 def cash_after(cash: Mapping[str, CashBalance], transactions: Iterable[Transaction]) -> dict[str, CashBalance]:
-    """Give the money after transactions that settle at once."""
+    """Give the money after more transactions: what goes out is gone at once, what comes in counts as settled later."""
     after = dict(cash)
     for transaction in transactions:
         for entry in transaction.entries:
             if entry.account is LedgerAccount.CASH:
                 had = after.get(entry.asset, CashBalance(total=Decimal(0), settled=Decimal(0)))
-                after[entry.asset] = CashBalance(total=had.total + entry.amount, settled=had.settled + entry.amount)
+                is_settled = entry.amount < 0 or transaction.settles_at <= transaction.moved_at
+                settled = had.settled + (entry.amount if is_settled else 0)
+                after[entry.asset] = CashBalance(total=had.total + entry.amount, settled=settled)
     return after
 
 
@@ -91,6 +114,7 @@ def execution_of(approved: OrderApproved, trade: Trade) -> Execution:
         quantity=trade.quantity,
         fee=trade.fee,
         fee_currency=trade.fee_currency,
+        tax=trade.tax,
     )
 
 
@@ -110,7 +134,7 @@ def fill_of(order: Order, trade: Trade, now: datetime) -> Fill:
         side=trade.side,
         price=trade.price,
         quantity=trade.quantity,
-        fee=trade.fee,
+        fee=trade.fee + trade.tax,  # taxed trades have their fee in the quote currency too: all that is kept of it
         fee_currency=trade.fee_currency,
         liquidity=trade.liquidity,
         executed_at=trade.executed_at,

@@ -29,6 +29,8 @@ class Trade:
     executed_at: datetime
     client_order_id: str | None = None
     """None where the source does not tell."""
+    tax: Decimal = Decimal(0)
+    """In the quote currency."""
 
 
 @dataclass(frozen=True)

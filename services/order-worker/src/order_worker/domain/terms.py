@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from sigmax.domain.settlement import CRYPTO, Calendar, Market
 from sigmax.schemas.types import Mode
 
 
@@ -33,6 +34,9 @@ class Terms:
     look_lease: timedelta = timedelta(seconds=20)
     absence_window: timedelta = timedelta(seconds=30)
     absence_looks_min: int = 3
+    market: Market = CRYPTO
+    """How trades are settled and charged."""
+    calendar: Calendar = field(default_factory=Calendar)
     unknown_alarm: timedelta = timedelta(minutes=5)
     """An order unknown for this long needs a person."""
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from order_worker.domain.booking import (
     breaches,
     cash_after,
+    charged,
     counted,
     execution_of,
     fill_of,
@@ -49,10 +50,11 @@ async def _book(page: PagePort, desk: Desk, order: Order, sighting: Sighting, ne
     now = desk.clock.now()
     current = held.order
     after = seen(current, sighting, now)
-    trades = [*sighting.trades, *(await page.adopt_orphans(after) if held.has_orphans else ())]
+    seen_now = [*sighting.trades, *(await page.adopt_orphans(after) if held.has_orphans else ())]
+    trades = [charged(trade, desk.terms.market) for trade in seen_now]
     fresh = await page.add_fills(after, trades, news.source, now) if trades else []
     if fresh:
-        after = await _move(page, held.account, after, fresh, now)
+        after = await _move(page, desk, held.account, after, fresh)
     else:
         after = counted(after, current.filled_quantity, current.average_price)
     after = replace(after, sent_at=after.sent_at or news.sent_at)
@@ -64,13 +66,16 @@ async def _book(page: PagePort, desk: Desk, order: Order, sighting: Sighting, ne
     return await change(page, current, after, now)
 
 
-async def _move(page: PagePort, account: Account, order: Order, fresh: Sequence[Trade], now: datetime) -> Order:
+async def _move(page: PagePort, desk: Desk, account: Account, order: Order, fresh: Sequence[Trade]) -> Order:
     """Book new trades of an order, and give it with the sum of all its fills."""
+    now, terms = desk.clock.now(), desk.terms
     standing = await page.standing(order, now)
     instrument_id = order.approved.instrument_id
     executions = sorted((execution_of(order.approved, trade) for trade in fresh), key=lambda each: each.order_key)
     fills = {trade.execution_id: fill_of(order, trade, now) for trade in fresh}
-    transactions = tuple(transaction_of(each, fills[each.execution_id]) for each in executions)
+    transactions = tuple(
+        transaction_of(each, fills[each.execution_id], terms.market, terms.calendar) for each in executions
+    )
     row = await _folded(page, instrument_id, standing.row, executions)
     sequence = account.sequence + 1
     await page.move(instrument_id, Movement(row, transactions, sequence), now)

@@ -22,7 +22,7 @@ from order_worker.domain.reconciling import (
 )
 from order_worker.handlers.desk import Desk
 from order_worker.handlers.working import on_sightings, on_trades
-from order_worker.ports import PagePort
+from order_worker.ports import Observed, PagePort
 from sigmax.domain.ledger import Entry
 from sigmax.schemas.base import NAMESPACE
 from sigmax.schemas.control import Alert
@@ -56,7 +56,7 @@ async def reconcile(desk: Desk) -> bool:
     others = strangers((each.venue_order_id for each in resting), owned)
     others += await _compare_clocks(desk)
 
-    observed = []
+    observed, seen = [], None
     for attempt in range(_ATTEMPTS):
         if attempt:
             await asyncio.sleep(_PAUSE_S)
@@ -66,9 +66,10 @@ async def reconcile(desk: Desk) -> bool:
         met = await _take_in(desk, assets, venue, asked_at - _CLOCKS)
         async with desk.books.open() as page:
             observed.append(gaps(await page.balances(asked_at - _CLOCKS), venue, met))
+        seen = Observed({asset: venue.get(asset, Decimal(0)) for asset in met}, asked_at - _CLOCKS)
         if not observed[-1]:
             break
-    passed = await _conclude(desk, assets, lasting(observed), others)
+    passed = await _conclude(desk, assets, lasting(observed), others, seen)
     desk.is_reconciled |= passed
     return passed
 
@@ -115,7 +116,9 @@ async def _enter(page: PagePort, desk: Desk, entries: list[Entry], reason: str, 
     await page.add_transactions([Transaction(transaction_id, tuple(entries), now, reason)], now)
 
 
-async def _conclude(desk: Desk, assets: Assets, found: dict[str, Decimal], others: list[Difference]) -> bool:
+async def _conclude(
+    desk: Desk, assets: Assets, found: dict[str, Decimal], others: list[Difference], seen: Observed | None
+) -> bool:
     async with desk.books.open() as page:
         account = await page.lock_account()
         now = desk.clock.now()
@@ -129,7 +132,7 @@ async def _conclude(desk: Desk, assets: Assets, found: dict[str, Decimal], other
         passed = all(difference.is_dust for difference in listed)
         if passed and found:
             await _enter(page, desk, corrections(found, assets), "adjustment: dust", now)
-        await page.add_reconciliation(passed=passed, differences=listed, now=now)
+        await page.add_reconciliation(passed=passed, differences=listed, now=now, observed=seen)
         page.publish(await _result(page, desk, account.sequence, listed, now))
         if not passed:
             page.publish(_alarm(desk, listed, now))

@@ -236,7 +236,7 @@ class MemoryPage:
         await self._transaction.statement("sum balances")
         held: dict[str, Held] = {}
         for _, movement in self._transaction.all("ledger"):
-            is_recent = movement.execution_id is not None and movement.settles_at >= recent_from
+            is_recent = movement.execution_id is not None and movement.moved_at >= recent_from
             for entry in movement.entries:
                 if entry.account in _HELD:
                     had = held.get(entry.asset, Held(_ZERO))
@@ -267,7 +267,7 @@ class MemoryPage:
         passed: bool,
         differences: Sequence[Difference],
         now: datetime,
-        observed: Observed | None = None,  # noqa: ARG002 (the port's)
+        observed: Observed | None = None,  # noqa: ARG002 (kept for people to read)
     ) -> None:
         """Keep the result of a reconciliation, and whether the account may send."""
         transaction = self._transaction
@@ -322,7 +322,7 @@ class MemoryPage:
             for entry in movement.entries:
                 if entry.account is LedgerAccount.CASH:
                     totals[entry.asset] = totals.get(entry.asset, _ZERO) + entry.amount
-                    if movement.settles_at <= now:
+                    if movement.settles_at <= now or entry.amount < 0:
                         settled[entry.asset] = settled.get(entry.asset, _ZERO) + entry.amount
         return {asset: CashBalance(total=total, settled=settled.get(asset, _ZERO)) for asset, total in totals.items()}
 
