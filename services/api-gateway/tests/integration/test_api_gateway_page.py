@@ -8,11 +8,16 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import uuid5
 
 import pytest
 import websockets
+
+from sigmax.schemas.base import NAMESPACE
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [
@@ -20,6 +25,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no browser: install chromium"),
 ]
 _PATIENCE_S = 60
+T0 = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 
 
 class Page:
@@ -102,6 +108,109 @@ async def _tab(port: str, url: str) -> str:
                     return str(tab["webSocketDebuggerUrl"])
             await asyncio.sleep(0.1)
     raise AssertionError("the page did not open")
+
+
+async def sign_in(page: Page, login: str, password: str) -> None:
+    """Fill the form in, as a person does."""
+    await page.until("!document.getElementById('signed-out').hidden")
+    await page.run(
+        "(() => { const form = document.querySelector('form#login');"
+        f" form.elements.login.value = {json.dumps(login)}; form.elements.password.value = {json.dumps(password)};"
+        " form.requestSubmit(); })()"
+    )
+    await page.until(f"document.getElementById('who').innerText.startsWith({json.dumps(login)})")
+
+
+async def press(page: Page, text: str, within: str = "body") -> None:
+    """Press the button that says so, once it is there."""
+    button = f"[...document.querySelectorAll({json.dumps(within + ' button')})].find((b) => b.innerText === {json.dumps(text)})"
+    await page.until(f"Boolean({button})")
+    await page.run(f"{button}.click()")
+
+
+async def seed_risk(live: Any) -> None:
+    """Put a halted platform with a guarded position in."""
+    account = {"account_id": "paper"}
+    await live.insert(
+        "risk_gate.stages", scope="global", scope_id="global", stage="halted", version=2, reason="a drill",
+        changed_by="admin", changed_at=T0,
+    )  # fmt: skip
+    await live.insert(
+        "risk_gate.limits", **account, version=3, values={"order_notional_max": "10000", "posture": "guerrilla"},
+        changed_by="admin, joon",
+    )  # fmt: skip
+    await live.insert(
+        "risk_gate.postures", **account, posture="defensive", is_manual=False, cause="forced",
+        reason="3 stop-losses in a row", changed_by="risk-gate", changed_at=T0,
+    )  # fmt: skip
+    protection = uuid5(NAMESPACE, "protection")
+    await live.insert(
+        "risk_gate.protections", **account, protection_id=protection, strategy_id="ema", strategy_version=3,
+        instrument_id="BTC/USDT@binance", quantity=Decimal("0.298"), entry_price=Decimal(100), stop_price=Decimal(98),
+        target_price=Decimal(103), best_price=Decimal(102), trailing_pct=Decimal(1), opened_at=T0, state="open",
+        version=1, attempts=0, escalation=0, resting_attempts=1, exit_pnl=Decimal(0), refusal="",
+    )  # fmt: skip
+    await live.insert(
+        "risk_gate.exit_orders", client_order_id="rest1", protection_id=protection, kind="stop_loss", is_resting=True,
+        trigger_price=Decimal("97.9"), created_at=T0,
+    )  # fmt: skip
+    await live.insert(
+        "risk_gate.venue_health", **account, venue="paper", is_answering=True, clock_gap_ms=Decimal(12),
+        orders_unknown=0, as_of=datetime.now(UTC) + timedelta(minutes=1),
+    )  # fmt: skip
+    await live.insert(
+        "risk_gate.latches", **account, scope="strategy", scope_id="ema", code="order_count_exceeded",
+        reason="1000 orders of one run", latched_at=T0,
+    )  # fmt: skip
+    await live.insert(
+        "risk_gate.flattenings", flattening_id=uuid5(NAMESPACE, "flattening"), scope="account", scope_id="paper",
+        requested_by="joon", reason="leaving", everything=False, started_at=T0, ended_at=T0, is_flat=False,
+        remaining=[{"instrument_id": "BTC/USDT@binance", "quantity": "0.298", "reason": "the market is closed"}],
+    )  # fmt: skip
+
+
+async def test_two_people_lift_a_halt_on_the_page_each_with_a_login_of_their_own(live: Any, tmp_path: Path) -> None:
+    await live.seed_chain()
+    await seed_risk(live)
+    async with browser(live.process.url) as page:
+        await page.until("document.readyState === 'complete'")
+        assert await page.run("Object.keys(WORDS.en).sort().join() === Object.keys(WORDS.ko).sort().join()")
+        await page.run("window.confirm = () => true; window.prompt = () => 'looked at'; language = 'en'; speak()")
+        await sign_in(page, "admin", live.password)
+        for shown in ("100.98", "97.9", "3 stop-losses in a row", "v3, admin, joon", "the market is closed", "answers"):
+            await page.until(f"document.body.innerText.includes({json.dumps(shown)})")
+        await page.screenshot(tmp_path / "risk-halted-en.png")
+
+        await press(page, "One step up: reducing", "#stages")
+        await page.until("document.getElementById('approvals').innerText.includes('Take back')")
+        await page.until("!document.getElementById('second-login').hidden")
+        await page.screenshot(tmp_path / "risk-waits-en.png")
+
+        await live.user("admin", "joon")
+        admin = await live.signed_in()
+        joon = next(user for user in (await admin.get("/api/v1/users")).json() if user["login"] == "joon")
+        made = (await admin.post(f"/api/v1/users/{joon['user_id']}/password")).json()["password"]
+        await press(page, "Sign out", "nav")
+        await sign_in(page, "joon", made)
+        await page.until("document.getElementById('second-login').hidden")
+        await page.run("document.getElementById('language').click()")
+        await page.until("document.getElementById('approvals').innerText.includes('stage reducing')")
+        await page.screenshot(tmp_path / "risk-approve-ko.png")
+        await press(page, "승인", "#approvals")
+        await page.until("!document.getElementById('approvals').innerText.includes('stage reducing')")
+        (decided,) = await live.rows("SELECT outcome, decided_by FROM api_gateway.approvals")
+        assert tuple(decided) == ("approved", "joon")
+
+        await press(page, "전량 청산", "#stages")
+        flattened = "SELECT requested_by FROM api_gateway.commands WHERE command = 'flatten'"
+        for _ in range(100):
+            if found := await live.rows(flattened):
+                break
+            await asyncio.sleep(0.1)
+        assert [row["requested_by"] for row in found] == ["joon"]
+        await press(page, "해제", "#latches")
+        await page.until("document.getElementById('approvals').innerText.includes('looked at')")
+        assert not [text for text in page.complaints if "Content Security Policy" in text or "exceptionThrown" in text]
 
 
 async def test_a_person_signs_in_sees_the_account_and_stays_signed_in_over_a_reload(live: Any, tmp_path: Path) -> None:

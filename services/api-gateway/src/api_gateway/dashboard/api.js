@@ -56,7 +56,7 @@ async function signOut() {
 
 const get = (path) => send("GET", path);
 const post = (path, body) => send("POST", path, { body });
-const command = (path, body) => send("POST", path, { body, headers: { "Idempotency-Key": crypto.randomUUID() } });
+const command = (path, body, method) => send(method, path, { body, headers: { "Idempotency-Key": crypto.randomUUID() } });
 
 // Keeps one live connection and opens it anew, ever more slowly, until `close` is called.
 function watch(topics, onEvent, onState) {

@@ -6,12 +6,14 @@ const state = { me: null, last: {}, isLive: false, data: {} };
 const READS = {
   accounts: "/accounts", positions: "/positions?is_open=true", orders: "/orders?limit=20", fills: "/fills?limit=15",
   denials: "/verdicts?outcome=denied&limit=15", strategies: "/strategies", services: "/system/health",
-  alerts: "/alerts?limit=10", stages: "/risk/stages",
+  alerts: "/alerts?limit=10", stages: "/risk/stages", ...RISK_READS,
 };
 const READS_AFTER = {
   orders: ["orders"], fills: ["fills", "positions", "accounts"], positions: ["positions", "accounts"],
-  denials: ["denials"], alerts: ["alerts"], stages: ["stages"], reconciliations: ["accounts"],
+  denials: ["denials"], alerts: ["alerts"], reconciliations: ["accounts"],
 };
+for (const [topic, names] of Object.entries(RISK_READS_AFTER)) READS_AFTER[topic] = [...(READS_AFTER[topic] ?? []), ...names];
+const POLLED = ["services", "approvals", "protections", "latches", "flattenings"];
 const stale = new Set();
 let closeWatch = () => {};
 
@@ -100,6 +102,7 @@ function draw() {
       ? button(word("acknowledge"), async () => { await post(`/alerts/${a.alert_id}/acknowledge`); await read("alerts"); }) : "")],
   ], alerts ? alerts.items : []);
   drawStage(stages);
+  drawRisk();
 }
 
 function pnl(position) {
@@ -147,11 +150,12 @@ function drawStage(stages) {
   const badge = $("stage");
   badge.hidden = !global;
   if (!global) return;
-  badge.textContent = global.stage;
+  badge.textContent = word(global.stage);
   badge.className = `badge ${global.stage === "normal" ? "good" : "bad"}`;
   const isHalted = ["halted", "locked"].includes(global.stage);
   $("halt").hidden = !may("reduce") || isHalted;
   $("resume").hidden = !may("release") || global.stage === "normal";
+  $("resume").textContent = global.stage === "normal" ? "" : `${word("stepUp")}: ${word(stepUp(global.stage))}`;
 }
 
 function strategyButton(strategy) {
@@ -159,10 +163,10 @@ function strategyButton(strategy) {
   return may("trade") ? button(word("activate"), () => act(`/strategies/${strategy.strategy_id}/activate`)) : "";
 }
 
-async function act(path, body = {}) {
-  await command(path, body);
-  tell({ message: word("sent") });
-  setTimeout(() => ["strategies", "orders", "stages"].forEach((name) => stale.add(name)), 800);
+async function act(path, body = {}, method = "POST") {
+  const given = await command(path, body, method);
+  tell({ message: word(given.approval_url ? "waitsForSecond" : "sent") });
+  setTimeout(() => ["strategies", "orders", "stages", "postures", "approvals", "flattenings"].forEach((name) => stale.add(name)), 800);
 }
 
 async function why(fill) {
@@ -182,7 +186,13 @@ async function why(fill) {
     part(word("order"), [`${chain.order.client_order_id}: ${chain.order.side} ${number(chain.order.quantity, 8)} @ ${number(chain.order.limit_price)}`,
       `${word("tickToSend")}: ${number(chain.tick_to_send_ms, 1)} ms`]);
   }
+  whyRisk(chain, part);
   part(word("ledger"), chain.ledger.map((e) => `${e.ledger_account} ${e.asset}: ${number(e.amount, 8)}`));
+  showDialog(word("why"), parts);
+}
+
+function showDialog(title, parts) {
+  $("why-title").textContent = title;
   $("why-body").replaceChildren(...parts);
   $("why").showModal();
 }
@@ -250,6 +260,6 @@ $("resume").addEventListener("click", () => { if (confirm(word("reallyResume")))
 $("why-close").addEventListener("click", () => $("why").close());
 whenSignedOut = showSignedOut;
 
-setInterval(() => { if (state.me) { stale.add("services"); readStale(); } }, 2000);
+setInterval(() => { if (state.me) { POLLED.forEach((name) => stale.add(name)); readStale(); } }, 2000);
 speak();
 refresh().then((isSignedIn) => (isSignedIn ? start() : showSignedOut())).catch(showSignedOut);
