@@ -134,6 +134,9 @@ def _i4(world: World) -> Iterator[tuple[str, str]]:
         for movement in movements
         if movement.reason.startswith("adjustment")
     )
+    transfers = [movement for movement in movements if movement.reason.startswith("transfer")]
+    if len(transfers) != (world.plan.transfer_at_s is not None):
+        yield "I4", f"{len(transfers)} transfers are booked"
     for asset, amount in sums.items():
         if amount != world.venue.money.get(asset, Decimal(0)):
             yield "I4", f"{asset} is {amount} in the books, {world.venue.money.get(asset)} at the venue"

@@ -6,7 +6,7 @@ from uuid import UUID, uuid5
 
 from sigmax.domain.approval import client_order_id, sign
 from sigmax.schemas.base import NAMESPACE, Message
-from sigmax.schemas.control import StageChanged
+from sigmax.schemas.control import Command, CommandName, StageChanged
 from sigmax.schemas.orders import CancelRequested, OrderApproved
 from sigmax.schemas.types import Action, Mode, OrderType, Scope, Side, Stage, TimeInForce
 from sigmax_local.chaos.simulation.broker import Broker
@@ -88,6 +88,22 @@ class Gate:
             self.say(sign(twin, KEY))
         if wish.cancel_at_s is not None and not wish.cancel_comes_first:
             self._loop.call_later(wish.cancel_at_s, self.cancel, approved.client_order_id, "later")
+
+    def book_transfer(self, asset: str, amount: Decimal) -> None:
+        """Pass on what two people asked for; the broker may deliver it twice."""
+        now = self.now()
+        command = Command(
+            **Command.first(f"transfer {now.isoformat()}", now),
+            command=CommandName.BOOK_TRANSFER,
+            subject="paper",
+            scope=Scope.ACCOUNT,
+            values={"asset": asset, "amount": str(amount)},
+            requested_by="a person",
+            approved_by="another person",
+            approved_at=now,
+        )
+        self.say(command)
+        self.say(command)
 
     def cancel(self, order_id: str, part: str) -> None:
         """Ask for a cancel."""

@@ -18,6 +18,10 @@ _ENTRIES = (
     ("first_reconciliation", 3, 90),
     ("outbox", 6, 60),
     ("outbox_sweep", 2, 20),
+    ("guard", 3, 40),
+    ("on_command", 2, 12),
+    ("health", 2, 40),
+    ("clock", 1, 40),
 )
 _INSTRUMENTS = ("BTC/USDT@binance", "BTC/USDT@binance", "ETH/USDT@binance")
 _STRIKES_MAX = 4
@@ -72,6 +76,8 @@ class Plan:
     resume_at_s: float
     stream_loss: float
     """The part of what the user stream should tell that it does not."""
+    transfer_at_s: float | None
+    """When money comes to the venue beside the platform."""
     ends_at_s: float
 
 
@@ -89,6 +95,7 @@ def drawn(seed: int) -> Plan:
         halt_at_s=halt_at_s,
         resume_at_s=(halt_at_s or 0.0) + chance.uniform(1.0, 6.0),
         stream_loss=chance.choice((0.0, 0.1, 0.5, 1.0)),
+        transfer_at_s=chance.uniform(2.0, 8.0) if chance.random() < 0.1 else None,
         ends_at_s=12.0,
     )
 

@@ -31,13 +31,14 @@ _SCENE = Plan(
         Strike("answer lost (F16)", "on_order_approved", 20, 0.0, 0.0),
         Strike("request lost (F17)", "on_order_approved", 60, 0.0, 0.0),
     ),
-    halt_at_s=None,
-    resume_at_s=0.0,
+    halt_at_s=7.5,
+    resume_at_s=8.5,
     stream_loss=0.1,
+    transfer_at_s=6.0,
     ends_at_s=12.0,
 )
 """Entries, an exit, cancels before and after the send, an answer and a request that get lost: what the walk plays."""
-_IDLE = ("outbox", "outbox_sweep", "sweep", "resolver", "on_stage_changed")
+_IDLE = ("guard", "health", "clock", "outbox", "outbox_sweep", "sweep", "resolver", "on_stage_changed")
 """Tasks that mostly find nothing to do: of their awaits the walk takes every third."""
 _SECONDS = (0.3, 2.5, 5.0)
 

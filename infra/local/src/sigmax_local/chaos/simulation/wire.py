@@ -48,6 +48,14 @@ class Wire:
 
     async def submit(self, order: Order) -> Answer:
         """Send one order, once, before its deadline."""
+        answer = await self._submit(order)
+        if answer.sent_at is not None and answer.outcome is Outcome.UNKNOWN and not answer.is_duplicate:
+            self._health = self._health.failed(Kind.ORDERS, answer.sent_at, self._process.now())
+        elif answer.sent_at is not None:
+            self._health = self._health.answered(Kind.ORDERS)
+        return answer
+
+    async def _submit(self, order: Order) -> Answer:
         process, sent = self._process, Arrival(order.client_order_id, order.fence)
         sent_at: datetime | None = None
         try:
@@ -170,6 +178,8 @@ class Wire:
     async def _ask(self, doing: str, answer: Callable[[], T], kind: Kind = Kind.QUERIES) -> T:
         """Ask, and ask again after a passing fault."""
         asked_at = self._process.now()
+        if self._health.must_rest(kind, asked_at):
+            raise VenueError("the venue does not answer; it is asked again in a moment")
         for pause_s in (*_PAUSES_S, None):
             await self._process.hop(doing, self._way())
             if self._process.reaches("venue") and not self._venue.is_down:

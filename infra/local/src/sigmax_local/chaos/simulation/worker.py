@@ -12,13 +12,16 @@ from order_worker.domain.sightings import Sighting, Trade
 from order_worker.domain.terms import Terms
 from order_worker.handlers.approvals import on_cancel_requested, on_order_approved, on_stage_changed
 from order_worker.handlers.desk import Desk
+from order_worker.handlers.guarding import guard
+from order_worker.handlers.health import ask_clock, tell_health
 from order_worker.handlers.reconciling import reconcile
 from order_worker.handlers.resolving import resolve_due
 from order_worker.handlers.sending import sweep
+from order_worker.handlers.transfers import on_command
 from order_worker.handlers.working import on_sightings, on_trades, poll
 from sigmax.runtime.faults import is_passing
 from sigmax.schemas.base import Message
-from sigmax.schemas.control import StageChanged
+from sigmax.schemas.control import Command, StageChanged
 from sigmax.schemas.market import Instrument
 from sigmax.schemas.orders import CancelRequested, OrderApproved
 from sigmax.schemas.types import Mode
@@ -37,6 +40,9 @@ _RESOLVE_S = 1.0
 _POLL_S = 2.0
 _RECONCILE_S = 12.0
 _LEAD_S = 1.0
+_GUARD_S = 1.0
+_CLOCK_S = 2.0
+_HEALTH_S = 1.0
 _STREAM_BATCH_S = 0.2
 _WAIT_S = (0.1, 0.2, 0.5, 1.0)
 _PREFETCH = 10
@@ -91,12 +97,20 @@ class Worker:
     """The tasks of one process, from its start to its death."""
 
     def __init__(
-        self, process: Process, server: Server, broker: Broker, venue: SimVenue, buckets: dict[Kind, Bucket]
+        self,
+        process: Process,
+        server: Server,
+        broker: Broker,
+        venue: SimVenue,
+        buckets: dict[Kind, Bucket],
+        *,
+        on_end: Callable[[Process], None],
     ) -> None:
         self.process = process
         self._server = server
         self._broker = broker
         self._venue = venue
+        self._on_end = on_end
         self._news: tuple[list[Sighting], list[Trade]] = ([], [])
         self._heard = asyncio.Event()
         terms = terms_for(process.name)
@@ -113,6 +127,7 @@ class Worker:
         self._on(OrderApproved, partial(on_order_approved, desk=desk), prefetch=_PREFETCH)
         self._on(CancelRequested, partial(on_cancel_requested, desk=desk), prefetch=_PREFETCH)
         self._on(StageChanged, partial(on_stage_changed, desk=desk), prefetch=1)
+        self._on(Command, partial(on_command, desk=desk), prefetch=1)
         spawn("first_reconciliation", self._reconcile_first())
         spawn("outbox", self._relay.run())
         spawn("user_stream", self._stream())
@@ -120,7 +135,11 @@ class Worker:
         self._every(_RESOLVE_S, partial(resolve_due, desk), "resolver")
         self._every(_POLL_S, partial(poll, desk), "poll", singleton=True)
         self._every(_RECONCILE_S, self._reconcile_again, "reconciliation", singleton=True)
+        self._every(_GUARD_S, partial(guard, desk), "guard", singleton=True)
+        self._every(_CLOCK_S, partial(ask_clock, desk), "clock")
+        self._every(_HEALTH_S, partial(tell_health, desk), "health", singleton=True)
         self._every(_SWEEP_S, self._relay.sweep, "outbox_sweep")
+        spawn("answers", self._end_when_lost())
 
     @property
     def leads(self) -> bool:
@@ -180,6 +199,10 @@ class Worker:
                 self._note(error)
             if not self.desk.is_reconciled:
                 await asyncio.sleep(1.0)
+
+    async def _end_when_lost(self) -> None:
+        await self.desk.lost.wait()
+        self._on_end(self.process)
 
     async def _reconcile_again(self) -> None:
         if self.desk.is_reconciled:

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from decimal import Decimal
 from random import Random
 from typing import Any
 
 from order_worker.domain.budget import Bucket, Kind
 from order_worker.ports import Account
-from sigmax.schemas.control import StageChanged
+from sigmax.schemas.control import Command, StageChanged
 from sigmax.schemas.orders import CancelRequested, OrderApproved
 from sigmax.schemas.types import Stage, Submission
 from sigmax_local.chaos.simulation.broker import Broker
@@ -23,6 +24,8 @@ from sigmax_local.chaos.simulation.venue import SimVenue
 from sigmax_local.chaos.simulation.worker import Worker
 
 _TELL_S = 20.0
+_SUPERVISOR_S = 1.0
+_TRANSFER = Decimal(5000)
 _QUIET_MAX_S = 150.0
 """Virtual seconds after the last fault within which everything must come to rest."""
 _LOOK_S = 0.5
@@ -71,7 +74,7 @@ class World:
     def start(self, name: str) -> None:
         """Start a replica."""
         process = Process(name, self.loop, self._on_await)
-        worker = Worker(process, self.server, self.broker, self.venue, self.buckets)
+        worker = Worker(process, self.server, self.broker, self.venue, self.buckets, on_end=self._ended)
         self.workers[name] = worker
         worker.start()
 
@@ -82,9 +85,13 @@ class World:
             self.faults += self.workers.pop(process.name).faults
             self.loop.call_later(restart_after_s, self.start, process.name)
 
+    def _ended(self, process: Process) -> None:
+        """Have a process that ended itself started anew, as whoever supervises it would."""
+        self.kill(process, _SUPERVISOR_S)
+
     async def play(self) -> None:
         """Run the plan, heal what is broken, and wait until nothing moves any more."""
-        for topic in (OrderApproved, CancelRequested, StageChanged):
+        for topic in (OrderApproved, CancelRequested, StageChanged, Command):
             self.broker.queue(topic.TOPIC)
         self.server.tables.of("accounts")["paper"] = AccountRow(Account(0))
         self.gate.tell_stage(Stage.NORMAL)
@@ -94,6 +101,8 @@ class World:
             self.loop.call_later(wish.at_s, self.gate.approve, wish)
         if self.plan.halt_at_s is not None:
             self.loop.call_later(self.plan.halt_at_s, self.gate.halt, self.plan.resume_at_s - self.plan.halt_at_s)
+        if self.plan.transfer_at_s is not None:
+            self.loop.call_later(self.plan.transfer_at_s, self._transfer)
         self._tell_again()
         await asyncio.sleep(self.plan.ends_at_s)
         self._heal()
@@ -180,6 +189,11 @@ class World:
         account: AccountRow = self.server.tables.of("accounts")["paper"]
         if account.account.blocked_reason is not None and self.gate.stage is Stage.NORMAL:
             self.gate.release()
+
+    def _transfer(self) -> None:
+        """Bring money to the venue beside the platform, and have two people say so."""
+        self.venue.money["USDT"] += _TRANSFER
+        self.gate.book_transfer("USDT", _TRANSFER)
 
     def _tell_again(self) -> None:
         self.gate.tell_stage(self.gate.stage)
