@@ -1,4 +1,4 @@
-"""Every approval, denial, stage, and limit is in the audit chain.
+"""Every approval, denial, stage, posture, and limit is in the audit chain.
 
 Revision ID: 0006
 """
@@ -23,7 +23,7 @@ _VERDICT = {
     "approved_sha256": digest("approved"),
 }
 _STAGE = ("scope", "scope_id", "stage", "version", "reason", "changed_by", "changed_at")
-_INSERTED = ("verdicts", "limits", "stages")
+_INSERTED = ("verdicts", "limits", "postures", "stages")
 _UPDATED = ("stages",)
 
 
@@ -40,6 +40,14 @@ def upgrade() -> None:
         data=_VERDICT,
     )
     audited(op, _OWNER, "limits", "'limits'", subject="NEW.account_id", data=("version", "values", "changed_by"))
+    audited(
+        op,
+        _OWNER,
+        "postures",
+        "'posture'",
+        subject="NEW.account_id",
+        data=("posture", "cause", "reason", "changed_by", "changed_at"),
+    )
     for on, when in (
         ("INSERT", ""),
         ("UPDATE", "(OLD.stage, OLD.version) IS DISTINCT FROM (NEW.stage, NEW.version)"),

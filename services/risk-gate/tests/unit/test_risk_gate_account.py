@@ -185,12 +185,14 @@ OLD_BOOKS = an_account(reconciled_at=NOW - timedelta(seconds=110))
         (venue(as_of=NOW - timedelta(seconds=60) + A_MICROSECOND), None),
         (venue(as_of=NOW - timedelta(seconds=60)), None),
         (venue(as_of=NOW - timedelta(seconds=60) - A_MICROSECOND), DenialCode.VENUE_SILENT),
-        (venue(is_answering=False, failing_since=NOW - timedelta(seconds=60)), None),
-        (venue(is_answering=False, failing_since=NOW - timedelta(seconds=61)), DenialCode.VENUE_SILENT),
+        (venue(is_answering=False, failing_since=NOW - timedelta(seconds=30)), None),
+        (venue(is_answering=False, failing_since=NOW - timedelta(seconds=31)), DenialCode.VENUE_SILENT),
         (None, None),
     ],
 )
-def test_a_venue_may_be_silent_for_a_minute(state: VenueState | None, code: DenialCode | None) -> None:
+def test_a_venue_may_be_silent_for_a_minute_and_fail_for_half_of_one(
+    state: VenueState | None, code: DenialCode | None
+) -> None:
     assert code_of(decide(account=OLD_BOOKS, facts=Facts(venue=state))) is code
     assert code_of(exit_with(Facts(venue=state), account=OLD_BOOKS)) is None
 

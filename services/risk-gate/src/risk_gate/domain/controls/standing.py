@@ -13,6 +13,9 @@ from sigmax.schemas.orders import Check
 from sigmax.schemas.signals import Signal
 from sigmax.schemas.types import DenialCode, Mode, Side, Stage
 
+FAILING_MAX_S = 30
+"""How long a venue may fail until entries end, whatever the limit for its silence."""
+
 
 def stage_checks(signal: Signal, situation: Situation) -> list[Check]:
     """Controls 1, 25, and 24: how much trading is allowed, and whether both sides mean the same account."""
@@ -113,6 +116,9 @@ def _venue_checks(signal: Signal, situation: Situation, limits: RiskLimits, now:
     silence = max(now - max(signs), timedelta(0)) if signs else None
     seen = "never heard of" if silence is None else f"silent for {silence.total_seconds():.1f} s"
     silence_max_s = limits.reconciliation_age_max_s if venue is None else limits.venue_silence_max_s
+    if venue is not None and not venue.is_answering:
+        # The rung of the failure ladder from which on nothing new is begun.
+        silence_max_s = min(silence_max_s, FAILING_MAX_S)
     is_heard = silence is not None and silence <= timedelta(seconds=silence_max_s)
     gap_ms = Decimal(0) if venue is None else abs(venue.clock_gap_ms)
     return [
