@@ -162,6 +162,21 @@ async def test_something_else_is_heard_in_place_of_what_was_lost(loss: Loss, hea
     assert echo.heard == [*heard, b"order 8\n"]
 
 
+async def test_a_late_request_arrives_late_and_after_its_client_has_gone() -> None:
+    async with a_line() as (proxy, echo):
+        trap = proxy.trap(b"order 7", loss=Loss.LATENESS, late_s=_SILENT_S)
+        _, writer = await connect(proxy)
+        writer.write(b"order 7\n")
+        async with asyncio.timeout(5):
+            await trap.sprung.wait()
+        writer.close()
+        assert echo.heard == []
+        async with asyncio.timeout(5):
+            while not echo.heard:
+                await asyncio.sleep(0.01)
+    assert echo.heard == [b"order 7\n"]
+
+
 async def test_a_marker_in_two_parts_is_still_found() -> None:
     async with a_line() as (proxy, _):
         trap = proxy.trap(b"order 7", loss=Loss.REQUEST)

@@ -35,6 +35,8 @@ class Loss(StrEnum):
     """It arrives, and the connection is cut when the server has answered."""
     SILENCE = "silence"
     """It arrives, and the client hears nothing on this connection, which stays open."""
+    LATENESS = "lateness"
+    """It arrives `late_s` later."""
 
 
 @dataclass
@@ -45,6 +47,7 @@ class Trap:
     loss: Loss
     answer: bytes | None = None
     """What the client hears in place of what was lost; the connection stays open then."""
+    late_s: float = 0.0
     sprung: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the request came by; with a lost reply, when the server had answered it."""
 
@@ -132,9 +135,9 @@ class FaultProxy:
         """Pass no more than so many bytes a second, on each connection and way; None for no limit."""
         self._bytes_per_s = bytes_per_s
 
-    def trap(self, *markers: bytes, loss: Loss, answer: bytes | None = None) -> Trap:
-        """Lose one request, or the reply to it; give what tells when it happened."""
-        trap = Trap(markers, loss, answer)
+    def trap(self, *markers: bytes, loss: Loss, answer: bytes | None = None, late_s: float = 0.0) -> Trap:
+        """Lose one request, or the reply to it, or pass it on late; give what tells when it happened."""
+        trap = Trap(markers, loss, answer, late_s)
         self._traps.append(trap)
         return trap
 
@@ -184,7 +187,11 @@ class FaultProxy:
                     return
                 await self._pass(trap.answer, line.client, Way.REPLIES)
                 continue
-            line.losing = trap or line.losing
+            if trap is not None and trap.loss is Loss.LATENESS:
+                trap.sprung.set()
+                await asyncio.sleep(trap.late_s)
+            else:
+                line.losing = trap or line.losing
             await self._pass(chunk, line.server, Way.REQUESTS)
         if line.server.can_write_eof():
             line.server.write_eof()

@@ -17,6 +17,7 @@ async def clock_off(scene: Scene, seconds: float) -> str:
     """Set the workers' clocks off: the comparison with the venue fails, and nothing is sent until they are right."""
     await scene.prepare()
     approved = scene.approve(Kind.ENTRY)
+    last = await scene.gate.value("SELECT max(reconciliation_id) FROM order_worker.reconciliations")
     reconciled = "SELECT is_reconciled FROM order_worker.accounts"
     scene.control.raise_flag(Flag.CLOCK, "all", str(seconds))
     try:
@@ -24,8 +25,8 @@ async def clock_off(scene: Scene, seconds: float) -> str:
         await scene.gate.say(approved)
         await asyncio.sleep(_HELD_S * 2)
         require(not await scene.gate.venue_orders(approved), "an order was sent with a clock that is off")
-        found = "SELECT differences::text FROM order_worker.reconciliations WHERE NOT passed ORDER BY 1 DESC LIMIT 1"
-        require("clock" in await scene.gate.value(found), "the clock is not named as the difference")
+        found = "SELECT bool_or(differences::text LIKE '%clock%') FROM order_worker.reconciliations WHERE NOT passed"
+        require(await scene.gate.value(f"{found} AND reconciliation_id > $1", last), "the clock is not named")
     finally:
         scene.control.lower_flag(Flag.CLOCK, "all")
     return f"{await scene.one_order(approved, Kind.ENTRY)}, sent when the clocks agreed"

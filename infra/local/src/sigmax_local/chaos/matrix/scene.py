@@ -182,11 +182,13 @@ class Scene:
         loss: Loss,
         then: Callable[[], Awaitable[Any]],
         answer: bytes | None = None,
+        late_s: float = 0.0,
     ) -> Worker:
         """Set the same trap on one way of every worker, do something, and give the worker whose trap sprang."""
-        traps: list[tuple[Worker, Trap]] = [
-            (worker, lines(worker).trap(*markers, loss=loss, answer=answer)) for worker in self.stack.workers
-        ]
+        traps: list[tuple[Worker, Trap]] = []
+        for worker in self.stack.workers:
+            trap = lines(worker).trap(*markers, loss=loss, answer=answer, late_s=late_s)
+            traps.append((worker, trap))
         try:
             await then()
 
@@ -199,7 +201,9 @@ class Scene:
             for worker, trap in traps:
                 lines(worker).disarm(trap)
 
-    async def send_into(self, approved: OrderApproved, loss: Loss, answer: bytes | None = None) -> Worker:
+    async def send_into(
+        self, approved: OrderApproved, loss: Loss, answer: bytes | None = None, late_s: float = 0.0
+    ) -> Worker:
         """Publish an approval whose request, or the venue's answer to it, gets lost; give the worker that sent it."""
         return await self.trapped(
             lambda each: each.venue,
@@ -208,6 +212,7 @@ class Scene:
             loss=loss,
             then=lambda: self.gate.say(approved),
             answer=answer,
+            late_s=late_s,
         )
 
     # flags and stages

@@ -51,13 +51,11 @@ async def lost_on_the_way(scene: Scene, kind: Kind, answer: bytes | None = None)
 
 
 async def taken_too_late(scene: Scene, kind: Kind) -> str:
-    """Let the venue take the request up when its receive window is over."""
+    """Hold the request up until its receive window is over: it arrives, and is refused."""
     await scene.prepare(kind)
     approved = scene.approve(kind)
     async with scene.striking():
-        await scene.gate.fault(kind="delay", delay_s=_LATE_S, method="POST", path="/api/v3/order", times=1)
-        await scene.gate.say(approved)
-        await scene.until(lambda: _submission(scene, approved, "unknown"), "it is unknown", STRIKE_S)
+        await scene.send_into(approved, Loss.LATENESS, late_s=_LATE_S)
     return await scene.no_order(approved)
 
 
@@ -84,13 +82,20 @@ async def seen_late(scene: Scene) -> str:
             await scene.send_into(approved, Loss.SILENCE)
             await scene.until(lambda: _submission(scene, approved, "unknown"), "it is unknown", STRIKE_S)
         await scene.reach(approved, "unplaced")
-    outcome = await scene.one_order(approved, Kind.RESTING)
-    blocked = "SELECT blocked_reason IS NOT NULL FROM order_worker.accounts"
-    require(await scene.gate.value(blocked), "the account is not blocked")
-    codes = {alert.code for alert in scene.gate.alerts}
-    require("order_seen_late" in codes, f"nobody was told: {sorted(codes)}")
-    await scene.gate.release()
-    await scene.until(lambda: scene.gate.value(f"SELECT NOT ({blocked})"), "a person's step up releases it", STRIKE_S)
+        await scene.lane.acquire()
+    try:  # nothing is sent meanwhile: the others wait
+        outcome = await scene.one_order(approved, Kind.RESTING)
+        blocked = "SELECT blocked_reason IS NOT NULL FROM order_worker.accounts"
+        require(await scene.gate.value(blocked), "the account is not blocked")
+
+        async def is_told() -> bool:
+            return "order_seen_late" in {alert.code for alert in scene.gate.alerts}
+
+        await scene.until(is_told, "people are told", STRIKE_S)
+        await scene.gate.release()
+        await scene.until(lambda: scene.gate.value(f"SELECT NOT ({blocked})"), "a person releases it", STRIKE_S)
+    finally:
+        scene.lane.release()
     return f"{outcome}, account blocked"
 
 
@@ -230,7 +235,7 @@ VENUE = [
         "F19", "order hidden for a third of the window", partial(missing_for_a_while, share=0.3), Turn.FIRST, True
     ),
     Scenario("F19", "order hidden for two thirds of the window", partial(missing_for_a_while, share=0.65), Turn.FIRST),
-    Scenario("F19", "order hidden until it counts as absent, then shown", seen_late, Turn.ALONE),
+    Scenario("F19", "order hidden until it counts as absent, then shown", seen_late, Turn.FIRST),
     Scenario("F20", "fills told twice and in reverse", fills_in_any_order, is_short=True),
     Scenario("F20", "fills told before the answer", fills_before_the_answer, is_short=True),
     Scenario("F20", "fills told after the cancel", fills_after_the_cancel),
