@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -51,6 +52,9 @@ class FakeVenue:
     """What it says that it takes; it takes all."""
     is_hidden: bool = False
     """Queries know of no order, as long as this stands."""
+    is_away: bool = False
+    """Every request is answered with 503."""
+    asked: Counter[str] = field(default_factory=Counter)
     orders: dict[int, dict[str, Any]] = field(default_factory=dict)
     trades: list[dict[str, Any]] = field(default_factory=list)
     submits: list[dict[str, str]] = field(default_factory=list)
@@ -58,7 +62,7 @@ class FakeVenue:
     url: str = ""
 
     def application(self) -> web.Application:
-        app = web.Application()
+        app = web.Application(middlewares=[self.answering])
         app.router.add_get("/api/v3/exchangeInfo", self.exchange_info)
         app.router.add_get("/api/v3/time", self.time)
         app.router.add_get("/api/v3/account", self.account)
@@ -69,6 +73,14 @@ class FakeVenue:
         app.router.add_get("/api/v3/myTrades", self.my_trades)
         app.router.add_get("/ws-api/v3", self.user_stream)
         return app
+
+    @web.middleware
+    async def answering(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        self.asked[f"{request.method} {request.path}"] += 1
+        if self.is_away:
+            return web.Response(status=503, text="upstream")
+        answer: web.StreamResponse = await handler(request)
+        return answer
 
     async def exchange_info(self, _request: web.Request) -> web.Response:
         listed = [a_symbol(base, quote) for base, quote in self.symbols]

@@ -1,5 +1,6 @@
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,8 @@ class Platform:
     addresses: "Addresses"
     publisher: Publisher
     connection: asyncpg.Connection
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One connection, one question at a time."""
 
     async def say(self, message: Message) -> None:
         await self.publisher.publish(message.topic, message.encode(), message.message_id, {})
@@ -52,10 +55,12 @@ class Platform:
         return an_approval(number, now=datetime.now(UTC), key=key, **changes)
 
     async def rows(self, query: str, *values: object) -> Sequence[Any]:
-        return await self.connection.fetch(query, *values)
+        async with self.turn:
+            return await self.connection.fetch(query, *values)
 
     async def value(self, query: str, *values: object) -> Any:
-        return await self.connection.fetchval(query, *values)
+        async with self.turn:
+            return await self.connection.fetchval(query, *values)
 
     async def order(self, approved: OrderApproved) -> Any:
         rows = await self.rows("SELECT * FROM orders WHERE client_order_id = $1", approved.client_order_id)

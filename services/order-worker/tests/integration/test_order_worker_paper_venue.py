@@ -10,7 +10,7 @@ import pytest
 from order_worker_builders import a_cancel
 from order_worker_waiting import reach, until
 
-from sigmax.schemas.types import Side
+from sigmax.schemas.types import OrderType, Side
 
 pytestmark = pytest.mark.integration
 
@@ -27,6 +27,63 @@ async def a_market(run_service: Any) -> AsyncIterator[tuple[str, httpx2.AsyncCli
         assert (await admin.post("/admin/instruments", json=listed)).status_code == 200
         await trade(admin, "100")
         yield venue.url, admin
+
+
+async def test_a_resting_stop_is_sent_as_it_was_approved_sells_when_its_price_trades_and_is_canceled(
+    platform: Any, run_service: Any, settings: Callable[..., dict[str, str]]
+) -> None:
+    async with (
+        a_market(run_service) as (url, admin),
+        run_service("order-worker", **{**settings(), "venue_url": url}),
+    ):
+        await platform.allow()
+        bought = platform.approval(1, limit_price=None, quantity="2")
+        await platform.say(bought)
+        await reach(platform, bought, "filled")
+
+        exit_ = {"side": Side.SELL, "reduce_only": True, "order_type": OrderType.STOP_LIMIT}
+        stop = platform.approval(2, quantity="0.5", limit_price="94.5", trigger_price=Decimal("95.25"), **exit_)
+        other = platform.approval(3, quantity="0.25", limit_price="80", trigger_price=Decimal(81), **exit_)
+        market = {**exit_, "order_type": OrderType.STOP}
+        at_market = platform.approval(4, quantity="0.25", limit_price=None, trigger_price=Decimal(85), **market)
+        for approved in (stop, other, at_market):
+            await platform.say(approved)
+            row = await reach(platform, approved, "new")
+            assert row["trigger_price"] == approved.trigger_price
+        await platform.say(a_cancel(3))
+        await reach(platform, other, "canceled")
+
+        await trade(admin, "95.26")
+        assert (await platform.order(stop))["status"] == "new"
+        await trade(admin, "95.25")
+        row = await reach(platform, stop, "filled")
+        assert row["filled_quantity"] == Decimal("0.5")
+        assert row["average_price"] >= Decimal("94.5")
+        await trade(admin, "84")
+        await reach(platform, at_market, "filled")
+
+        too_high = platform.approval(5, quantity="0.25", limit_price="94", trigger_price=Decimal(99), **exit_)
+        await platform.say(too_high)
+        row = await reach(platform, too_high, "rejected")
+        assert "would trigger immediately" in row["reason"]
+        uneven = platform.approval(6, quantity="0.25", limit_price="80", trigger_price=Decimal("80.001"), **exit_)
+        await platform.say(uneven)
+        row = await reach(platform, uneven, "unplaced")
+        assert "no multiple of the venue's step" in row["reason"]
+
+
+async def test_a_venue_without_stop_orders_is_not_asked_for_one(
+    platform: Any, venue: Any, run_service: Any, settings: Callable[..., dict[str, str]]
+) -> None:
+    async with run_service("order-worker", **settings()):
+        await platform.allow()
+        stop = {"side": Side.SELL, "order_type": OrderType.STOP_LIMIT, "trigger_price": Decimal(95)}
+        approved = platform.approval(1, limit_price="94", **stop)
+        await platform.say(approved)
+        row = await reach(platform, approved, "unplaced")
+
+    assert row["reason"] == "NotSupported: paper has no stop orders for BTC/USDT"
+    assert venue.submits == []
 
 
 async def trade(admin: httpx2.AsyncClient, price: str, quantity: str = "50") -> None:

@@ -29,7 +29,7 @@ from sigmax.schemas.types import OrderType, TimeInForce
 log = structlog.get_logger()
 T = TypeVar("T")
 
-_STOPS = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
+_LISTED_AS = {OrderType.STOP: "STOP_LOSS", OrderType.STOP_LIMIT: "STOP_LOSS_LIMIT"}
 _AT_MARKET = frozenset({OrderType.MARKET, OrderType.STOP})
 _CONNECTIONS_MAX = 50
 _PAGE = 1000
@@ -148,7 +148,7 @@ class CcxtVenue:
             raise ccxt.BadSymbol(f"{self._terms.venue} does not trade {order.symbol}")
         amount = self._exact(self._exchange.amount_to_precision, order.symbol, approved.quantity, "quantity")
         params: dict[str, Any] = {"clientOrderId": approved.client_order_id}
-        if approved.order_type in _STOPS:
+        if approved.order_type in _LISTED_AS:
             params["triggerPrice"] = self._trigger(order)
         if approved.order_type in _AT_MARKET:
             return order.symbol, "market", str(approved.side), amount, None, params
