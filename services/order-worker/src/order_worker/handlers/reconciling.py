@@ -123,12 +123,9 @@ async def _conclude(
         account = await page.lock_account()
         now = desk.clock.now()
         ours = await page.balances(now)
+        # A blocked account is compared like any other: it sends nothing until a person lifts the block by a step up,
+        # and a step up asks for books that agree.
         listed = [*differences(found, ours, assets), *others]
-        if account.blocked_reason is not None:
-            blocked = Difference(
-                kind="order", subject="blocked", ours=account.blocked_reason[:100], venue="", is_dust=False
-            )
-            listed.append(blocked)
         passed = all(difference.is_dust for difference in listed)
         if passed and found:
             await _enter(page, desk, corrections(found, assets), "adjustment: dust", now)
