@@ -17,8 +17,8 @@ import typer
 from rich.console import Console
 
 from sigmax.schemas.topology import SERVICES
+from sigmax_local import audit_check, ledger_check, people, steering, view
 from sigmax_local import demo as demo_runs
-from sigmax_local import people, steering, view
 from sigmax_local.container_found import FoundContainers
 from sigmax_local.container_run import ContainerRun
 from sigmax_local.environment import repository
@@ -45,6 +45,8 @@ app = typer.Typer(
 user_app = typer.Typer(no_args_is_help=True, help="People who may sign in: sigmax user add mina --role trader")
 app.add_typer(user_app, name="user")
 app.add_typer(steering.app)
+app.add_typer(audit_check.app, name="audit")
+app.add_typer(ledger_check.app, name="ledger")
 console = Console()
 errors = Console(stderr=True)
 

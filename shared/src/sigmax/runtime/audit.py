@@ -46,14 +46,15 @@ class AuditedSettings(ServiceSettings):
     """What a service with an audit chain is told beside the rest."""
 
     audit_key: SecretStr
-    """Signs the heads of the chain; each service has its own."""
+    """Signs the heads of the chain; each service has its own. A new key goes before the old ones, a line each: the
+    first one signs, and what the others signed can still be told from a forgery."""
     audit_interval_s: float = Field(default=3600.0, gt=0)
     """Between two heads, and two looks at what was added."""
 
     @field_validator("audit_key")
     @classmethod
     def _key_is_long(cls, key: SecretStr) -> SecretStr:
-        if len(key.get_secret_value().encode()) < KEY_BYTES_MIN:
+        if min((len(one.encode()) for one in key.get_secret_value().split()), default=0) < KEY_BYTES_MIN:
             raise ValueError(f"audit_key needs at least {KEY_BYTES_MIN} bytes")
         return key
 
@@ -166,7 +167,8 @@ async def watched_audit(service: Service) -> AsyncIterator[AuditWatch]:
     """
     settings = service.settings
     assert isinstance(settings, AuditedSettings)
-    watch = AuditWatch(service.database, service.clock, settings.owner, settings.audit_key.get_secret_value().encode())
+    key = settings.audit_key.get_secret_value().split()[0].encode()
+    watch = AuditWatch(service.database, service.clock, settings.owner, key)
     await watch.look_at_recent()
     await watch.tell()
 
