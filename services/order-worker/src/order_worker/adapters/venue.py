@@ -164,11 +164,13 @@ class CcxtVenue:
         """Give a stop's price; plain `triggerPrice` means the stop-loss family: a sale below, a purchase above."""
         if order.approved.trigger_price is None:
             raise ccxt.InvalidOrder("a stop order without a trigger price")
-        if not self._exchange.feature_value(order.symbol, "createOrder", "triggerPrice", False):
+        exchange = self._exchange
+        is_offered = exchange.feature_value(order.symbol, "createOrder", "triggerPrice", False)
+        # Binance and its likes name what each market takes.
+        listed = exchange.markets[order.symbol]["info"].get("orderTypes")
+        if not is_offered or (listed is not None and _LISTED_AS[order.approved.order_type] not in listed):
             raise ccxt.NotSupported(f"{self._terms.venue} has no stop orders for {order.symbol}")
-        return self._exact(
-            self._exchange.price_to_precision, order.symbol, order.approved.trigger_price, "trigger price"
-        )
+        return self._exact(exchange.price_to_precision, order.symbol, order.approved.trigger_price, "trigger price")
 
     def _exact(self, rounded: Callable[[str, str], str], symbol: str, value: Decimal, name: str) -> str:
         """Refuse what ccxt would round: what is sent is what was approved, to the last digit."""
