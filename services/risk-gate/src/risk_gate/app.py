@@ -33,8 +33,8 @@ from sigmax.schemas.control import Command
 from sigmax.schemas.orders import Fill, OrderEvent, PositionChanged, Reconciled, VenueHealth
 from sigmax.schemas.signals import Decision, JudgementRequested, Signal
 
-_STAGES_INTERVAL_S = 30.0
-"""order-worker stops when it has not heard of a stage for 120 s."""
+_STAGES_INTERVAL_S = 15.0
+"""order-worker sends nothing and takes entries back when it has not heard of a stage for 60 s."""
 _SWEEP_INTERVAL_S = 0.5
 _SHOW_INTERVAL_S = 2.0
 _WATCH_INTERVAL_S = 1.0
