@@ -40,7 +40,7 @@ class Platform:
         await self.publisher.publish(message.topic, message.encode(), message.message_id, {})
 
     async def allow(self, stage: Stage = Stage.NORMAL, version: int = 1) -> None:
-        """Tell the stages, as risk-gate does every half minute, and wait until a worker knows them.
+        """Tell the stages, as risk-gate does again and again, and wait until a worker knows them.
 
         They come over another queue than approvals, which might overtake them and find that nothing may be sent.
         """
