@@ -325,7 +325,10 @@ async def test_three_stops_in_the_table_force_defensive_once(gate: Replicas) -> 
 # The feed ------------------------------------------------------------------------------------------------------------------
 
 
-async def test_the_whole_feed_is_read_and_what_is_broken_is_absent(clean: Addresses, gate: Replicas) -> None:
+async def test_the_whole_feed_is_read_and_what_is_broken_is_absent(
+    clean: Addresses, gate: Replicas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("risk_gate.adapters.feed._PAGE", 2)
     writer = Redis.from_url(clean.redis_url_as("collector"))
     reader = Redis.from_url(clean.redis_url_as("risk_gate"))
     try:
@@ -335,10 +338,13 @@ async def test_the_whole_feed_is_read_and_what_is_broken_is_absent(clean: Addres
         await writer.hset(INSTRUMENTS, mapping={BTC: an_instrument().encode(), ETH: b"\xc1 not msgpack"})
         await writer.hset(MACRO, VIX, Macro(Decimal("17.5"), nanoseconds(NOW)).encode())
         stream = BARS.format(shard=shard_of(BTC))
+        longer = Bar(BTC, 3600, 0, Decimal(7), Decimal(7), Decimal(7), Decimal(7), Decimal(1), 1, 3)
+        await writer.xadd(stream, {FIELD: longer.encode()})
         for number in range(3):
             price = Decimal(100 + number)
             bar = Bar(BTC, 60, number, price, price, price, price, Decimal(1), 1, number)
-            await writer.xadd(stream, {FIELD: bar.encode()})
+            for _ in range(2):  # a client that tries again doubles its entry
+                await writer.xadd(stream, {FIELD: bar.encode()})
         await writer.xadd(stream, {FIELD: b"\xc1"})
         assert await feed.instruments() == {BTC: an_instrument()}
         assert await feed.vix() == (Decimal("17.5"), NOW)

@@ -1,7 +1,6 @@
 """The market as a whole, as the collector keeps it in Redis."""
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -20,9 +19,12 @@ T = TypeVar("T", Instrument, Bar, Macro)
 
 _LIST_AGE_MAX_NS = 5_000_000_000
 """The collector tells its list every few seconds; a thousand instruments are not read every second."""
-_BARS_PER_SHARD = 20_000
+_PAGE = 2_000
+"""Bars that are read at a time: whatever else the process does comes in between."""
+_PAGES_MAX = 10
+_INSTRUMENTS_MAX = 50
 _SLOW_TIMEOUT_S = 10.0
-"""For thousands of bars, which nobody waits for."""
+"""For a page of bars, which nobody waits for."""
 
 
 class RedisFeed:
@@ -50,16 +52,23 @@ class RedisFeed:
         return self._listed
 
     async def closes(self) -> Mapping[str, Sequence[Decimal]]:
-        """Give the closing prices of each instrument's newest bars, the oldest first."""
-        closes: dict[str, list[Decimal]] = defaultdict(list)
+        """Give the closing prices of each instrument's newest bars, the oldest first.
+
+        Of a large market a part speaks for the whole: the instruments with the longest history.
+        """
+        found: dict[str, list[Bar]] = {}
         for shard in range(SHARDS):
-            async with asyncio.timeout(_SLOW_TIMEOUT_S):
-                entries: Any = await self._redis.xrevrange(BARS.format(shard=shard), count=_BARS_PER_SHARD)
-            for _, fields in entries:
-                bar = _read(Bar, fields.get(FIELD, b""))
-                if bar is not None and len(closes[bar.instrument_id]) <= BARS_MAX:
-                    closes[bar.instrument_id].append(bar.close)
-        return {name: prices[::-1] for name, prices in closes.items()}
+            before = "+"
+            for _ in range(_PAGES_MAX):
+                async with asyncio.timeout(_SLOW_TIMEOUT_S):
+                    page: Any = await self._redis.xrevrange(BARS.format(shard=shard), max=before, count=_PAGE)
+                for _, fields in page:
+                    _keep(found, _read(Bar, fields.get(FIELD, b"")))
+                if len(page) < _PAGE:
+                    break
+                before = f"({page[-1][0].decode()}"
+        longest = sorted(found, key=lambda name: (-len(found[name]), name))[:_INSTRUMENTS_MAX]
+        return {name: [bar.close for bar in reversed(found[name])] for name in longest}
 
     async def vix(self) -> tuple[Decimal, datetime] | None:
         """Give the newest VIX and its time."""
@@ -67,6 +76,16 @@ class RedisFeed:
             body = await self._redis.hget(MACRO, VIX)
         found = _read(Macro, body if isinstance(body, bytes) else b"")
         return None if found is None or not found.value.is_finite() else (found.value, moment(found.ts_ns))
+
+
+def _keep(found: dict[str, list[Bar]], bar: Bar | None) -> None:
+    """Keep a bar that is older than those before it, and of their timeframe: an entry may stand there twice."""
+    if bar is None:
+        return
+    kept = found.setdefault(bar.instrument_id, [])
+    fits = not kept or (bar.timeframe_s == kept[0].timeframe_s and bar.open_ns < kept[-1].open_ns)
+    if fits and len(kept) <= BARS_MAX:
+        kept.append(bar)
 
 
 def _read(kind: type[T], body: bytes) -> T | None:
