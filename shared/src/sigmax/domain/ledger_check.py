@@ -47,6 +47,9 @@ class LedgerCheck:
     def __init__(self, positions: Sequence[Row], checkpoints: Sequence[Row], reconciliations: Sequence[Row]) -> None:
         self._positions = {(row["account_id"], row["instrument_id"]): row for row in positions}
         self._checkpoints = [(row, int(row["up_to_entry_id"])) for row in checkpoints]
+        self._bounds: dict[str, set[int]] = defaultdict(set)
+        for row, up_to in self._checkpoints:
+            self._bounds[row["account_id"]].add(up_to)
         self._reconciliations = [_Comparison(row) for row in reconciliations]
         self._found: dict[str, str] = {}
         self._folds: dict[tuple[str, str], Position] = {}
@@ -84,8 +87,8 @@ class LedgerCheck:
                 self._note(
                     FILL_BOOKED, f"ledger_entries row {entry_id}: books execution {row['execution_id']}, no fill"
                 )
-        for checkpoint, up_to in self._checkpoints:
-            if checkpoint["account_id"] == account and entry_id <= up_to:
+        for up_to in self._bounds[account]:
+            if entry_id <= up_to:
                 self._sums[account, place, asset, up_to] += amount
         for comparison in self._reconciliations:
             comparison.entry(row, place, amount)
