@@ -256,6 +256,7 @@ class FakeBooks:
         async with self.open() as page:
             store = page.store
             mine = [each for each in store.orders.values() if each.key == key]
+            mine.sort(key=lambda each: not each.approved.reduce_only)
             if not store.is_reconciled or store.account.blocked_reason is not None:
                 return None
             if any(each.submission is Submission.SENDING for each in mine):

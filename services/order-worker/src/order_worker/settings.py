@@ -37,8 +37,9 @@ class Settings(AuditedSettings):
 
     submit_timeout_s: float = Field(default=3.0, gt=0, le=30)
     recv_window_ms: int = Field(default=3000, ge=100, le=60_000)
-    send_s: float = Field(default=2.0, gt=0)
-    """From the claim to the last moment at which the request may be written."""
+    send_s: float = Field(default=0.8, gt=0)
+    """From the claim, which reads the stages, to the last moment at which the request may be written: so long a send
+    may still follow a halt."""
     lease_s: float = Field(default=10.0, gt=0)
     """From the claim to the moment at which another worker asks what became of it."""
     absence_window_s: float = Field(default=30.0, gt=0)

@@ -70,21 +70,34 @@ async def test_an_order_waits_for_room_before_its_claim_so_that_no_lease_runs(
         await sleep(0)
 
     monkeypatch.setattr("order_worker.handlers.sending.asyncio.sleep", noted)
-    world.budget.waits = [2.5, 1.5]
+    world.budget.waits = [0.5, 0.25]
     await world.approve()
 
-    assert slept == [(2.5, Submission.READY), (1.5, Submission.READY)]
+    assert slept == [(0.5, Submission.READY), (0.25, Submission.READY)]
     assert world.order().status is OrderStatus.FILLED
-    assert world.order().claimed_at == NOW + timedelta(seconds=4)
+    assert world.order().claimed_at == NOW + timedelta(seconds=0.75)
 
 
 async def test_who_would_wait_too_long_leaves_the_row_to_the_sweep(world: World) -> None:
-    world.budget.waits = [11.0]
-    await world.approve()
-    assert world.order().submission is Submission.READY
+    world.budget.waits = [1.1, 10.1]
+    await world.approve(1)
+    await world.approve(2, instrument_id=ETH, side=Side.SELL, reduce_only=True)
+    assert [world.order(number).submission for number in (1, 2)] == [Submission.READY] * 2
 
     await sweep(world.desk)
-    assert world.order().status is OrderStatus.FILLED
+    assert [world.order(number).status for number in (1, 2)] == [OrderStatus.FILLED] * 2
+
+
+async def test_an_exit_overtakes_the_entries_of_its_key_that_wait_for_room(world: World) -> None:
+    await world.approve(1)
+    world.budget.waits = [2.0, 2.0]
+    await world.approve(2)
+    await world.approve(3)
+    await world.approve(4, side=Side.SELL, quantity="0.9", reduce_only=True)
+    await sweep(world.desk)
+
+    ids = [an_order(number).client_order_id for number in (1, 4, 2, 3)]
+    assert world.venue.submits == ids
 
 
 async def test_an_exit_asks_as_an_exit_from_the_message_and_from_the_sweep(world: World) -> None:

@@ -40,7 +40,7 @@ _CLAIM = text(
                           AND NOT (o.reduce_only AND u.looks > 0 AND o.quantity <= COALESCE(
                               (SELECT abs(p.quantity) FROM positions p
                                WHERE p.account_id = :account_id AND p.instrument_id = :instrument_id), 0)))
-        ORDER BY o.order_id LIMIT 1 FOR UPDATE)
+        ORDER BY o.reduce_only DESC, o.order_id LIMIT 1 FOR UPDATE)
       AND submission = 'ready'
     RETURNING {ORDER_COLUMNS}, (SELECT json_agg(row_to_json(g))::text FROM stages g) AS stages
     """  # noqa: S608 (columns are constants)

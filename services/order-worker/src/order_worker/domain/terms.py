@@ -17,7 +17,7 @@ class Terms:
     currency: str
     approval_key: bytes = field(repr=False)
     worker: str
-    send: timedelta = timedelta(seconds=2)
+    send: timedelta = timedelta(seconds=0.8)
     """From the claim to the last moment at which the request may be written."""
     submit_timeout: timedelta = timedelta(seconds=3)
     recv_window: timedelta = timedelta(seconds=3)

@@ -23,14 +23,15 @@ _IN_A_ROW_MAX = 20
 """Orders of one key that one call sends; what is left, the sweep finds."""
 _KEYS_MAX = 20
 _EXPIRED_MAX = 100
-_BUDGET_PATIENCE_S = 10.0
-"""For room in the venue's budget, before the claim: no lease runs yet. Afterwards the row waits for the sweep."""
+_ENTRY_PATIENCE_S = 1.0
+_EXIT_PATIENCE_S = 10.0
+"""For room in the venue's budget, before the claim: no lease runs yet. Afterwards the row waits for the sweep. Entries
+give their place among the messages in work up soon, or exits would queue behind them."""
 
 
-async def send_key(
-    desk: Desk, key: tuple[str, str], *, is_exit: bool = False, patience_s: float = _BUDGET_PATIENCE_S
-) -> None:
-    """Send what waits for an account and instrument, one order after the other."""
+async def send_key(desk: Desk, key: tuple[str, str], *, is_exit: bool = False, is_patient: bool = True) -> None:
+    """Send what waits for an account and instrument, one order after the other, exits first."""
+    patience_s = (_EXIT_PATIENCE_S if is_exit else _ENTRY_PATIENCE_S) if is_patient else 0.0
     for _ in range(_IN_A_ROW_MAX):
         if not await _send_next(desk, key, is_exit=is_exit, patience_s=patience_s):
             return
@@ -45,7 +46,7 @@ async def sweep(desk: Desk) -> None:
             await change(page, order, order.unplaced(f"{late}; {order.reason}" if order.reason else late), now)
     if desk.may_send(now):
         keys = await desk.books.ready_keys(now, _KEYS_MAX)
-        await asyncio.gather(*(send_key(desk, key, is_exit=is_exit, patience_s=0) for key, is_exit in keys.items()))
+        await asyncio.gather(*(send_key(desk, key, is_exit=is_exit, is_patient=False) for key, is_exit in keys.items()))
 
 
 async def _send_next(desk: Desk, key: tuple[str, str], *, is_exit: bool, patience_s: float) -> bool:
