@@ -76,7 +76,7 @@ class FakeStageLedger:
         ]
 
     async def ladder_steps(self) -> list[Step]:
-        return [Step(*key, step) for key, step in self.state.standing.steps.items()]
+        return [Step(*key, step) for key, step in self.state.standing.steps.items() if step]
 
     async def record_rung(self, step: Step, rung: Rung | None, now: datetime) -> None:
         self.state.standing.steps[step.key] = step.step
@@ -95,7 +95,11 @@ class FakeStageLedger:
         standing: Standing = self.state.standing
         chosen = [row.changed_at for row in standing.postures if row.cause is not PostureCause.EVALUATED]
         won = [each.at for each in standing.stop_outs if each.pnl > 0]
-        stops = [each for each in standing.stop_outs if each.kind == "stop_loss"]
+        stops = [
+            each
+            for each in standing.stop_outs
+            if each.kind == "stop_loss" or (each.kind == "trailing_stop" and each.pnl < 0)
+        ]
         return sum(all(each.at > at for at in (*chosen, *won)) for each in stops)
 
     async def add_limits(self, account_id: str, limits: RiskLimits, changed_by: str, now: datetime) -> None:

@@ -210,7 +210,7 @@ async def test_a_failing_venue_is_on_record_with_a_picture_of_the_books(gate: Re
     await gate.healthy()
     await gate.both(watch)
     async with gate.world.open_ledger() as ledger:
-        assert [each.step for each in await ledger.ladder_steps()] == [0]
+        assert await ledger.ladder_steps() == []
         await follow_rungs([], ledger, gate.world)
     assert len(await gate.rows("SELECT * FROM ladder_events")) == 3
 
@@ -309,12 +309,13 @@ async def test_three_stops_in_the_table_force_defensive_once(gate: Replicas) -> 
         await gate.change(insert, **stop, at=NOW + timedelta(seconds=second))
     win = {"instrument": ETH, "kind": "take_profit", "pnl": Decimal(1)}
     await gate.change(insert, **win, at=NOW + timedelta(seconds=3))
-    for second in (4, 5):
-        await gate.change(insert, **stop, at=NOW + timedelta(seconds=second))
+    trailing = {**stop, "kind": "trailing_stop"}
+    for second, row in ((4, stop), (5, trailing), (6, {**trailing, "pnl": Decimal(0)})):
+        await gate.change(insert, **row, at=NOW + timedelta(seconds=second))
     gate.fake.clock.advance(10)
     await gate.both(mind_postures)
     assert len(await gate.rows("SELECT * FROM postures")) == 1
-    await gate.change(insert, **stop, at=NOW + timedelta(seconds=6))
+    await gate.change(insert, **stop, at=NOW + timedelta(seconds=7))
     await gate.both(mind_postures)
     await gate.both(mind_postures)
     rows = await gate.rows("SELECT * FROM postures ORDER BY posture_id")

@@ -59,7 +59,7 @@ class StageLedger(Ledger):
         return [_watched(row, now) for row in rows]
 
     async def ladder_steps(self) -> Sequence[Step]:
-        """Give the rung on record of every fault that was ever on one."""
+        """Give the rung on record of every fault that stands on one."""
         rows = await self._session.execute(statements.LADDER_STEPS)
         return [Step(row.fault, row.scope, row.scope_id, row.step) for row in rows]
 
@@ -96,7 +96,7 @@ class StageLedger(Ledger):
         await self._session.execute(statements.ADD_POSTURE, values)
 
     async def stops_in_a_row(self, account_id: str) -> int:
-        """Count the stop-losses since the last winning exit, and since a posture was last chosen or forced."""
+        """Count the stops at a loss since the last exit with a gain, and since a posture was last chosen or forced."""
         count: int = (await self._session.execute(statements.STOPS_IN_A_ROW, {"account_id": account_id})).scalar_one()
         return count
 

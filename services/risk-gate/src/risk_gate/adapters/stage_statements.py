@@ -64,10 +64,7 @@ WATCHED = text(
     """  # noqa: S608  -- constants of ours
 )
 
-LADDER_STEPS = text(
-    "SELECT DISTINCT ON (fault, scope, scope_id) fault, scope, scope_id, step FROM ladder_events"
-    " ORDER BY fault, scope, scope_id, event_id DESC"
-)
+LADDER_STEPS = text("SELECT fault, scope, scope_id, step FROM ladder_steps WHERE step > 0")
 _SNAPSHOT = """
     jsonb_build_object(
       'positions', (SELECT jsonb_agg(to_jsonb(p)) FROM book_positions AS p
@@ -80,8 +77,11 @@ _SNAPSHOT = """
     )
 """
 RECORD_RUNG = text(
-    "INSERT INTO ladder_events (fault, scope, scope_id, step, text, snapshot, at)"
-    f" SELECT :fault, :scope, :scope_id, :step, :text, CASE WHEN :is_grave THEN {_SNAPSHOT} END, :at"
+    "WITH standing AS (INSERT INTO ladder_steps (fault, scope, scope_id, step)"
+    " VALUES (:fault, :scope, :scope_id, :step)"
+    " ON CONFLICT (fault, scope, scope_id) DO UPDATE SET step = excluded.step)"
+    " INSERT INTO ladder_events (fault, scope, scope_id, step, text, snapshot, at)"
+    f" SELECT :fault, :scope, :scope_id, :step, :text, CASE WHEN :is_grave THEN {_SNAPSHOT} END, :at"  # noqa: S608
 )
 
 POSTURES = text(
@@ -103,7 +103,7 @@ ADD_POSTURE = text(
 STOPS_IN_A_ROW = text(
     """
     SELECT count(*) FROM stop_outs AS s
-    WHERE s.account_id = :account_id AND s.kind = 'stop_loss'
+    WHERE s.account_id = :account_id AND (s.kind = 'stop_loss' OR s.kind = 'trailing_stop' AND s.pnl < 0)
       AND s.at > coalesce((SELECT max(changed_at) FROM postures AS p
         WHERE p.account_id = :account_id AND p.cause <> 'evaluated'), '-infinity')
       AND s.at > coalesce((SELECT max(at) FROM stop_outs AS w

@@ -42,7 +42,7 @@ class StageLedgerPort(Protocol):
         ...
 
     async def ladder_steps(self) -> Sequence[Step]:
-        """Give the rung on record of every fault that was ever on one."""
+        """Give the rung on record of every fault that stands on one."""
         ...
 
     async def record_rung(self, step: Step, rung: Rung | None, now: datetime) -> None:
@@ -58,7 +58,7 @@ class StageLedgerPort(Protocol):
         ...
 
     async def stops_in_a_row(self, account_id: str) -> int:
-        """Count the stop-losses since the last winning exit, and since a posture was last chosen or forced."""
+        """Count the stops at a loss since the last exit with a gain, and since a posture was last chosen or forced."""
         ...
 
     async def add_limits(self, account_id: str, limits: RiskLimits, changed_by: str, now: datetime) -> None:
