@@ -23,8 +23,16 @@ _VERDICT = {
     "approved_sha256": digest("approved"),
 }
 _STAGE = ("scope", "scope_id", "stage", "version", "reason", "changed_by", "changed_at")
-_INSERTED = ("verdicts", "limits", "postures", "stages")
-_UPDATED = ("stages",)
+_POSTURE = ("posture", "is_manual", "cause", "reason", "changed_by", "changed_at")
+_LADDER = {
+    **{name: f"NEW.{name}" for name in ("fault", "scope", "scope_id", "step", "text")},
+    "snapshot_sha256": digest("snapshot"),
+}
+_LATCH = ("account_id", "code", "reason", "latched_at", "expires_at", "released_at", "released_by")
+_FLATTENING = ("scope", "scope_id", "requested_by", "reason", "everything", "ended_at", "is_flat", "remaining")
+_SCOPE = "NEW.scope || ' ' || NEW.scope_id"
+_INSERTED = ("verdicts", "limits", "stages", "postures", "ladder_events", "latches", "flattenings")
+_UPDATED = ("stages", "latches", "flattenings")
 
 
 def upgrade() -> None:
@@ -40,21 +48,31 @@ def upgrade() -> None:
         data=_VERDICT,
     )
     audited(op, _OWNER, "limits", "'limits'", subject="NEW.account_id", data=("version", "values", "changed_by"))
-    audited(
-        op,
-        _OWNER,
-        "postures",
-        "'posture'",
-        subject="NEW.account_id",
-        data=("posture", "cause", "reason", "changed_by", "changed_at"),
+    audited(op, _OWNER, "postures", "'posture'", subject="NEW.account_id", data=_POSTURE)
+    audited(op, _OWNER, "ladder_events", "'ladder'", subject=_SCOPE, data=_LADDER)
+    _audit_both(
+        "stages", "'stage'", _SCOPE, _STAGE, "(OLD.stage, OLD.version) IS DISTINCT FROM (NEW.stage, NEW.version)"
     )
-    for on, when in (
-        ("INSERT", ""),
-        ("UPDATE", "(OLD.stage, OLD.version) IS DISTINCT FROM (NEW.stage, NEW.version)"),
-    ):
-        audited(
-            op, _OWNER, "stages", "'stage'", on=on, subject="NEW.scope || ' ' || NEW.scope_id", data=_STAGE, when=when
-        )
+    _audit_both(
+        "latches",
+        "CASE WHEN NEW.released_at IS NULL THEN 'latched' ELSE 'latch_released' END",
+        _SCOPE,
+        _LATCH,
+        "OLD IS DISTINCT FROM NEW",
+    )
+    _audit_both(
+        "flattenings",
+        "CASE WHEN NEW.ended_at IS NULL THEN 'flatten' ELSE 'flatten_ended' END",
+        "NEW.flattening_id::text",
+        _FLATTENING,
+        "OLD.ended_at IS DISTINCT FROM NEW.ended_at",
+    )
+
+
+def _audit_both(table: str, kind: str, subject: str, data: tuple[str, ...], changed: str) -> None:
+    """Audit rows that are added, and those that change in something that matters."""
+    for on, when in (("INSERT", ""), ("UPDATE", changed)):
+        audited(op, _OWNER, table, kind, on=on, subject=subject, data=data, when=when)
 
 
 def downgrade() -> None:
