@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from risk_gate.domain.limits import START_LIMITS, RiskLimits
 from sigmax_local import feed as feeds
 from sigmax_local.feed import Feed, FeedError, file_feed, sample_feed, timeframe_for
 from sigmax_local.view import plain
@@ -112,12 +113,25 @@ def test_quantities_are_shown_plainly(number: str, text: str) -> None:
 
 
 def test_limits_by_the_clock_keep_pace_with_a_fast_recording_and_are_the_gates_own_at_its_own_speed() -> None:
-    def limits(speed: str) -> dict[str, int]:
+    def limits(speed: str) -> dict[str, object]:
         feed = Feed("f", "f", "USD", {"source": "replay", "replay_speed": speed}, 1)
-        found = json.loads(feed.settings_of("risk-gate")["start_limits"])
-        return {name: value for name, value in found.items() if isinstance(value, int)}
+        found: dict[str, object] = json.loads(feed.settings_of("risk-gate")["start_limits"])
+        return found
 
-    slow = {"strategy_orders_per_s_max": 1, "account_orders_per_s_max": 5, "duplicate_window_s": 10}
-    assert limits("1") == slow
+    slow = limits("1")
+    own = START_LIMITS.model_dump(mode="json")
+    sized = {name for name in slow if name.endswith("_notional_max") or name.startswith("turnover_")}
+    assert {name: own[name] for name in slow if name not in sized} == {
+        name: value for name, value in slow.items() if name not in sized
+    }
     assert limits("0.5") == slow
-    assert limits("120") == {"strategy_orders_per_s_max": 6, "account_orders_per_s_max": 30, "duplicate_window_s": 1}
+    fast = limits("120")
+    assert (fast["strategy_orders_per_s_max"], fast["account_orders_per_s_max"], fast["duplicate_window_s"]) == (
+        6,
+        30,
+        1,
+    )
+    assert (fast["account_orders_per_day_max"], fast["streak_window_s"]) == (60_000, 30)
+    assert (slow["turnover_per_day_max"], fast["turnover_per_day_max"]) == ("20000000", "2400000000")
+    for found in (slow, fast):
+        RiskLimits.model_validate({**own, **found})

@@ -35,6 +35,7 @@ _UNITS_PER_USD = {"KRW": "1400", "JPY": "150", "BTC": "0.00001", "ETH": "0.0003"
 """Rough worth of a dollar, so that capital and limits fit what an instrument is quoted in."""
 _ORDER_USD_MAX = 25_000
 _POSITION_USD_MAX = 50_000
+_TURNOVER_USD_MAX = {"minute": 250_000, "hour": 2_500_000, "day": 20_000_000}
 
 
 class FeedError(RuntimeError):
@@ -71,18 +72,30 @@ class Feed:
             return {"opening_balances": json.dumps({self.currency: _in(self.currency, _CAPITAL_USD)})}
         return {}
 
-    def _pace(self) -> dict[str, int]:
-        """Give the limits that count orders by the clock on the wall, for a recording that runs faster than it.
+    def _pace(self) -> dict[str, object]:
+        """Give the limits that count by the clock on the wall, for a recording that runs faster than it.
 
-        At 1x they are the gate's own: one order a second and strategy, five an account, none alike within 10 s.
+        At 1x they are the gate's own, but for the turnover, which is counted in the currency and fits the capital here.
         """
-        speed = float(self.collector.get("replay_speed", "1"))
-        per_strategy = min(_BARS_PER_S, math.ceil(max(1.0, speed)))
-        return {
+        speed = max(1.0, float(self.collector.get("replay_speed", "1")))
+        per_strategy, times = min(_BARS_PER_S, math.ceil(speed)), math.ceil(speed)
+        paced: dict[str, object] = {
             "strategy_orders_per_s_max": per_strategy,
             "account_orders_per_s_max": 5 * per_strategy,
-            "duplicate_window_s": max(1, round(10 / max(1.0, speed))),
+            "strategy_orders_per_run_max": 1000 * times,
+            "strategy_orders_per_day_max": 200 * times,
+            "account_orders_per_day_max": 500 * times,
+            "duplicate_window_s": max(1, round(10 / speed)),
+            "working_s_max": max(2, round(10 / speed)),
+            "streak_window_s": max(1, round(3600 / speed)),
+            "streak_lock_s": max(1, round(3600 / speed)),
         }
+        for window, usd in _TURNOVER_USD_MAX.items():
+            paced[f"turnover_per_{window}_max"] = _in(self.currency, usd * times)
+        if speed > 1:
+            # A minute on the wall is hours of the recording, and moves as far as those do.
+            paced |= {"loss_minute_max_pct": "5", "loss_day_max_pct": "20", "drawdown_max_pct": "40"}
+        return paced
 
 
 def _in(currency: str, usd: int) -> str:

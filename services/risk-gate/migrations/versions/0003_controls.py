@@ -110,6 +110,16 @@ _NEW_LIMITS = {
 """The start values of this release, written down: a later one may start with others."""
 
 
+_COMPLETE_LIMITS = (
+    'INSERT INTO limits (account_id, version, "values", changed_by)'
+    " SELECT account_id, version + 1, CAST(:start AS jsonb) || \"values\", 'migration 0003' FROM"
+    " (SELECT DISTINCT ON (account_id) * FROM limits ORDER BY account_id, version DESC) AS newest"
+    " WHERE jsonb_typeof(\"values\") = 'object'"
+    ' AND NOT jsonb_exists_all("values", CAST(:names AS text[]))'
+)
+"""A version more for each account whose newest one lacks some; what is there keeps its value."""
+
+
 def upgrade() -> None:
     _widen_orders()
     _create_counters()
@@ -212,17 +222,8 @@ def _create_facts() -> None:
 
 
 def _complete_limits() -> None:
-    """Add a version of the limits to each account whose newest one lacks some; what is there keeps its value."""
-    op.get_bind().execute(
-        sa.text(
-            'INSERT INTO limits (account_id, version, "values", changed_by)'
-            " SELECT account_id, version + 1, CAST(:start AS jsonb) || \"values\", 'migration 0003' FROM"
-            " (SELECT DISTINCT ON (account_id) * FROM limits ORDER BY account_id, version DESC) AS newest"
-            " WHERE jsonb_typeof(\"values\") = 'object'"
-            ' AND NOT jsonb_exists_all("values", CAST(:names AS text[]))'
-        ),
-        {"start": json.dumps(_NEW_LIMITS), "names": list(_NEW_LIMITS)},
-    )
+    values = {"start": json.dumps(_NEW_LIMITS), "names": list(_NEW_LIMITS)}
+    op.get_bind().execute(sa.text(_COMPLETE_LIMITS), values)
 
 
 def downgrade() -> None:

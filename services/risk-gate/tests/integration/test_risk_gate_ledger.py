@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -31,18 +30,13 @@ from risk_gate_builders import (
     an_instrument,
 )
 from risk_gate_fakes import FakeLedger, FakeMarket, FakeWorld
-from sqlalchemy import text
+from risk_gate_replicas import Gate, a_gate
 from sqlalchemy.exc import DBAPIError
 
-from risk_gate.adapters.postgres import PostgresLedger, ledgers
 from risk_gate.adapters.redis import RedisMarket
 from risk_gate.adapters.start import not_ready, open_account
-from risk_gate.domain.situation import Book
 from risk_gate.handlers import booking, commands, deciding
-from risk_gate.ports import World
-from risk_gate.settings import Settings
 from sigmax.domain.approval import verify
-from sigmax.runtime.database import Database, asyncpg_url
 from sigmax.runtime.settings import SettingsError
 from sigmax.schemas.base import Message
 from sigmax.schemas.market import INSTRUMENTS, LATEST
@@ -59,70 +53,11 @@ HANDLERS: dict[type[Message], Any] = {
 }
 
 
-class Gate:
-    """Two replicas: each with connections of its own."""
-
-    def __init__(self, databases: list[Database], worlds: list[World], settings: Settings, fake: FakeWorld) -> None:
-        self.databases, self.worlds, self.settings, self.fake = databases, worlds, settings, fake
-        self.world = worlds[0]
-
-    async def rows(self, sql: str, **values: Any) -> list[Any]:
-        async with self.databases[0].reading() as session:
-            return list((await session.execute(text(sql), values)).all())
-
-    async def change(self, sql: str, **values: Any) -> None:
-        async with self.databases[0].transaction() as unit:
-            await unit.session.execute(text(sql), values)
-
-    async def outbox(self, topic: str) -> int:
-        rows = await self.rows("SELECT 1 FROM outbox WHERE topic = :topic", topic=topic)
-        return len(rows)
-
-    async def approve(self, name: str = "signal", **changes: Any) -> OrderApproved:
-        signal = a_signal(name, at=self.fake.clock.now(), **changes)
-        await deciding.on_signal(signal, self.world)
-        (row,) = await self.rows(
-            "SELECT body FROM outbox WHERE topic = 'risk_gate.order_approved.v1'"
-            " AND convert_from(body, 'UTF8')::jsonb ->> 'signal_id' = :id",
-            id=str(signal.message_id),
-        )
-        return OrderApproved.decode(row.body)
-
-    async def book(self, strategy_id: str = "ema") -> Book:
-        async with self.databases[0].transaction() as unit:
-            ledger = PostgresLedger(unit)
-            account = await ledger.lock_account("paper")
-            situation = await ledger.situation(
-                a_signal("a look", strategy_id=strategy_id), account, self.fake.clock.now()
-            )
-            assert situation is not None
-            return situation.book
-
-
 @pytest.fixture
 async def gate(clean: Addresses, service_env: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Gate]:
     async with a_gate(clean, service_env, monkeypatch) as made:
         await booking.on_reconciled(a_reconciliation(), made.world)
         yield made
-
-
-@asynccontextmanager
-async def a_gate(
-    addresses: Addresses, service_env: Any, monkeypatch: pytest.MonkeyPatch, **settings: str
-) -> AsyncIterator[Gate]:
-    for name, value in service_env("risk-gate", account_currency="USDT", **settings).items():
-        monkeypatch.setenv(name, value)
-    loaded = Settings.load()
-    url = asyncpg_url(loaded.database_url, "risk_gate", loaded.database_password.get_secret_value())
-    databases = [Database(url, owner="risk_gate", application=f"test-{replica}") for replica in range(2)]
-    fake = FakeWorld()
-    try:
-        await open_account(databases[0], loaded.account, loaded.limits_at_start())
-        worlds = [replace(fake.world, open_ledger=ledgers(database)) for database in databases]
-        yield Gate(databases, worlds, loaded, fake)
-    finally:
-        for database in databases:
-            await database.close()
 
 
 async def test_a_signal_becomes_one_verdict_one_reservation_and_one_message(gate: Gate) -> None:
@@ -160,10 +95,7 @@ async def test_the_same_signal_at_two_replicas_at_once_is_decided_once(gate: Gat
 
 
 async def test_replicas_that_decide_at_once_do_not_spend_the_same_room(gate: Gate) -> None:
-    await gate.change(
-        'INSERT INTO limits SELECT account_id, 2, "values" || \'{"position_notional_max": "6000"}\', \'ada\''
-        " FROM limits"
-    )
+    await gate.limit(position_notional_max="6000")
     for number in range(4):
         # Unlike quantities, or they would be duplicates of one another.
         signals = [
@@ -239,9 +171,7 @@ async def test_silence_is_denied_once_by_all_replicas_together(gate: Gate) -> No
 
 async def test_a_halt_cancels_every_order_approved_before_it_and_none_is_approved_after(gate: Gate) -> None:
     signals = [a_signal(f"s{number}", strategy_id=f"s{number}", strength=f"0.{number}") for number in range(9)]
-    await gate.change(
-        "INSERT INTO limits SELECT account_id, 2, \"values\" || '{\"account_orders_per_s_max\": 100}', 'ada' FROM limits"
-    )
+    await gate.limit(account_orders_per_s_max=100, instrument_open_orders_max=100)
     halt = asyncio.create_task(_soon(commands.on_command(a_command("halt"), gate.worlds[1])))
     await asyncio.gather(
         *(deciding.on_signal(signal, gate.worlds[number % 2]) for number, signal in enumerate(signals))
@@ -257,7 +187,7 @@ async def test_a_halt_cancels_every_order_approved_before_it_and_none_is_approve
     assert {row.id for row in cancelled} == approved
     denied = await gate.rows("SELECT code FROM verdicts WHERE outcome = 'denied'")
     assert len(approved) + len(denied) == len(signals)
-    assert {row.code for row in denied} <= {"trading_halted"}
+    assert {row.code for row in denied} <= {"kill_switch_on"}
 
 
 async def test_a_halt_survives_a_restart_and_resuming_needs_young_books(gate: Gate) -> None:
@@ -288,9 +218,9 @@ async def test_a_halt_survives_a_restart_and_resuming_needs_young_books(gate: Ga
 @pytest.mark.parametrize(
     ("damage", "code"),
     [
-        ("DELETE FROM stages WHERE scope = 'global'", "trading_halted"),
+        ("DELETE FROM stages WHERE scope = 'global'", "kill_switch_on"),
         ("DELETE FROM stages WHERE scope = 'account'", "trading_halted"),
-        ("UPDATE stages SET stage = 'fine'", "trading_halted"),
+        ("UPDATE stages SET stage = 'fine'", "kill_switch_on"),
         ("INSERT INTO limits VALUES ('paper', 2, '{}', 'ada')", "limit_missing"),
         ("INSERT INTO limits VALUES ('paper', 2, '[]', 'ada')", "limit_missing"),
         ("INSERT INTO limits SELECT account_id, 2, \"values\" - 'fee_bps', 'ada' FROM limits", "limit_missing"),
@@ -306,7 +236,7 @@ async def test_what_cannot_be_read_denies(gate: Gate, clean: Addresses, damage: 
     await deciding.on_signal(a_signal(), gate.world)
     (verdict,) = await gate.rows("SELECT code FROM verdicts")
     assert verdict.code == code
-    is_of_the_account = code in {"trading_halted", "limit_missing"} and "fine" not in damage
+    is_of_the_account = code in {"kill_switch_on", "trading_halted", "limit_missing"} and "fine" not in damage
     if is_of_the_account and "INSERT" not in damage:
         assert await not_ready(gate.databases[0], "paper") is not None
 

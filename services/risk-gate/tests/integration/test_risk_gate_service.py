@@ -23,6 +23,7 @@ from risk_gate_builders import (
     an_event_of,
     an_id,
     an_instrument,
+    some_limits,
 )
 
 from sigmax.domain.approval import verify
@@ -35,7 +36,9 @@ from sigmax_local.servers import Addresses
 
 pytestmark = pytest.mark.integration
 
-SETTINGS = {"account_currency": "USDT"}
+PLAIN = some_limits().model_dump(mode="json", include={"posture_limit_share_pct", "alerting_required"})
+"""Every entry goes through the market, and there is no notifier to be heard of."""
+SETTINGS = {"account_currency": "USDT", "start_limits": json.dumps(PLAIN)}
 READERS = {
     OrderApproved: "order-worker",
     OrderDenied: "strategy-engine",
@@ -168,7 +171,7 @@ async def test_a_halt_denies_within_a_second_and_cancels_what_is_open(platform: 
         halted = await platform.until(lambda: [s for s in platform.seen[StageChanged] if s.to_stage == "halted"])
         cancels = await platform.until(lambda: platform.seen[CancelRequested])
         await platform.say(a_signal("after", strategy_id="rsi", at=now()))
-        assert (await platform.denied("after")).code == "trading_halted"
+        assert (await platform.denied("after")).code == "kill_switch_on"
 
         assert halted[0].version == 2
         assert [cancel.client_order_id for cancel in cancels] == [working.client_order_id]
@@ -209,6 +212,10 @@ async def test_a_signal_that_nobody_judges_is_denied_after_its_deadline(platform
 async def test_a_killed_replica_loses_nothing_and_doubles_nothing(platform: Platform, run_service: Any) -> None:
     limits = json.dumps(
         {
+            **PLAIN,
+            "instrument_open_orders_max": 100,
+            "turnover_per_minute_max": 1_000_000,
+            "turnover_per_hour_max": 1_000_000,
             "strategy_orders_per_s_max": 1000,
             "account_orders_per_s_max": 1000,
             "strategy_budget_pct": 100,
@@ -218,8 +225,8 @@ async def test_a_killed_replica_loses_nothing_and_doubles_nothing(platform: Plat
         }
     )
     async with (
-        run_service("risk-gate", **SETTINGS, replica="0", start_limits=limits) as first,
-        run_service("risk-gate", **SETTINGS, replica="1", start_limits=limits),
+        run_service("risk-gate", **{**SETTINGS, "start_limits": limits}, replica="0") as first,
+        run_service("risk-gate", **{**SETTINGS, "start_limits": limits}, replica="1"),
     ):
         await reconciled(platform)
         names = [f"signal {number}" for number in range(30)]

@@ -17,6 +17,7 @@ from sigmax_local.testkit.service_process import ServiceProcess, running_service
 
 CURRENCY = "USDT"
 ADMIN_PASSWORD = "a long enough password for tests"  # noqa: S105 - of stacks that live for one test
+_POSTURES = ("offensive", "guerrilla", "defensive")
 WIDE_LIMITS = {
     "order_notional_max": "1e6",
     "position_notional_max": "1e7",
@@ -26,9 +27,38 @@ WIDE_LIMITS = {
     "strategy_orders_per_s_max": 10_000,
     "account_orders_per_s_max": 10_000,
     "duplicate_window_s": 1,
+    "posture_positions_max": dict.fromkeys(_POSTURES, 1_000_000),
+    "posture_limit_share_pct": dict.fromkeys(_POSTURES, 0),
+    "trade_risk_max_pct": "100",
+    "price_gap_max_pct": "100",
+    "instrument_open_orders_max": 1_000_000,
+    "account_open_orders_max": 1_000_000,
+    "strategy_orders_per_run_max": 1_000_000,
+    "strategy_orders_per_day_max": 1_000_000,
+    "account_orders_per_day_max": 1_000_000,
+    "turnover_per_minute_max": "1e12",
+    "turnover_per_hour_max": "1e12",
+    "turnover_per_day_max": "1e12",
+    "loss_minute_max_pct": "100",
+    "loss_day_max_pct": "100",
+    "drawdown_max_pct": "100",
+    "streak_stops_max": 1000,
+    "cancel_ratio_caution_pct": "100",
+    "cancel_ratio_max_pct": "100",
+    "instrument_unknown_max": 1000,
+    "account_unknown_max": 1000,
+    "alerting_required": False,
+    "judged_shadow": False,
+    "judged_orders_per_day_max": 1_000_000,
+    "judged_notional_per_day_max": "1e12",
+    "judged_cooldown_s": 0,
 }
 """The gate decides as always; its limits are wide, so that a run shows the path and not a denial."""
 _keys = itertools.count(1)
+_SECOND_ADMIN = "second"
+_LOWERED = "SELECT scope, scope_id, version FROM risk_gate.stages WHERE stage <> 'normal' ORDER BY scope, scope_id"
+_STEP_LOOKS = 40
+_STEP_LOOK_S = 0.1
 
 
 class Platform:
@@ -38,6 +68,7 @@ class Platform:
         self.addresses = addresses
         self.services = services
         self._api = api
+        self._second = ""
 
     async def sign_in(self) -> None:
         """Log in to the gateway as the first admin."""
@@ -51,8 +82,11 @@ class Platform:
         await self._log_in("trader")
 
     async def _log_in(self, login: str) -> None:
+        self._api.headers["Authorization"] = await self._session_of(login)
+
+    async def _session_of(self, login: str) -> str:
         answer = await self._api.post("/auth/login", json={"login": login, "password": ADMIN_PASSWORD})
-        self._api.headers["Authorization"] = f"Bearer {answer.raise_for_status().json()['access_token']}"
+        return f"Bearer {answer.raise_for_status().json()['access_token']}"
 
     async def get(self, path: str, **params: str) -> Any:
         """Read from the gateway. Raises `httpx2.HTTPStatusError` for any other answer than 200."""
@@ -62,6 +96,39 @@ class Platform:
         """Give the gateway a command. Raises `httpx2.HTTPStatusError` when it is not accepted."""
         headers = {"Idempotency-Key": f"platform-command-{next(_keys)}"}
         return (await self._api.request(method, path, json=dict(body), headers=headers)).raise_for_status().json()
+
+    async def command_by_two(self, path: str, body: Mapping[str, Any], method: str = "POST") -> Any:
+        """Give a command that waits for a second person, and have another admin approve it.
+
+        Raises `httpx2.HTTPStatusError` where it is not accepted; one that waits for nobody is sent as it is.
+        """
+        asked = await self.command(path, body, method)
+        if asked["approval_url"]:
+            if not self._second:
+                second = {"login": _SECOND_ADMIN, "role": "admin", "password": ADMIN_PASSWORD}
+                (await self._api.post("/users", json=second)).raise_for_status()
+                self._second = await self._session_of(_SECOND_ADMIN)
+            url, headers = asked["approval_url"].removeprefix("/api/v1"), {"Authorization": self._second}
+            waiting = (await self._api.get(url, headers=headers)).raise_for_status().json()
+            seen = {"fingerprint": waiting["fingerprint"]}
+            (await self._api.post(f"{url}/approve", json=seen, headers=headers)).raise_for_status()
+        return asked
+
+    async def resume(self, reason: str, within_s: float = 60) -> None:
+        """Lead every scope back to normal, one step at a time, by two people where it takes two.
+
+        A step that the risk gate refuses, because no reconciliation is young enough, is asked for again.
+        Raises `TimeoutError`.
+        """
+        async with asyncio.timeout(within_s):
+            while lowered := await self.rows(_LOWERED):
+                for row in lowered:
+                    scope = {"scope": row["scope"], "scope_id": row["scope_id"], "reason": reason}
+                    await self.command_by_two("/risk/resume", scope)
+                for _ in range(_STEP_LOOKS):
+                    if await self.rows(_LOWERED) != lowered:
+                        break
+                    await asyncio.sleep(_STEP_LOOK_S)
 
     async def rows(self, sql: str, *values: object) -> list[asyncpg.Record]:
         """Read rows of any schema."""
