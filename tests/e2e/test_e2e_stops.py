@@ -11,7 +11,7 @@ from sigmax_local.testkit.platform import running_platform
 pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(240)]
 
 STOPS = 4
-RESTING = "SELECT count(*) FROM paper_venue.orders WHERE type = 'STOP_LOSS_LIMIT' AND status = 'NEW'"
+RESTING = "SELECT count(*) FROM paper_venue.orders WHERE type = 'stop_loss_limit' AND status = 'new'"
 BY_SIDE = """
     SELECT instrument_id, sum(quantity) FILTER (WHERE side = 'buy') AS bought,
       sum(quantity) FILTER (WHERE side = 'sell') AS sold, sum(fee) FILTER (WHERE side = 'buy') AS fee

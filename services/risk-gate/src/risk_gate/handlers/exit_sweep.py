@@ -8,11 +8,10 @@ import structlog
 
 from risk_gate.domain import protection as protections
 from risk_gate.domain.exits import TICK_AGE_MAX_NS, OpenOrder, Step, exit_kind, next_step, resting_step
-from risk_gate.domain.limits import POSTURES, START_LIMITS
 from risk_gate.domain.protection import Levels, Protection, ProtectionState
 from risk_gate.handlers.exits import Seen, advance, end, fire, is_dust
 from risk_gate.handlers.guarding import decide_waiting, keep_in_step, resting_wish
-from risk_gate.handlers.making_way import OWNER, key_of, position_of
+from risk_gate.handlers.making_way import OWNER, key_of, position_of, posture_rule
 from risk_gate.ports import LedgerPort, World
 from risk_gate.ports.exits import PositionKey
 from sigmax.schemas.control import Alert
@@ -58,7 +57,8 @@ async def sweep(world: World) -> None:
         live = await ledger.protections()
         orders = await ledger.orders_by_position()
         waiting = await ledger.waiting()
-        unguarded = await ledger.unguarded()
+        # Only what was held before there were protections: since then each fill makes its own.
+        unguarded = await ledger.unguarded() if mark == 1 else []
     world.exits.watch.replace(live, mark)
     for sale in waiting:
         if world.clock.now() - sale.since >= world.exits.rules.cancel_bound:
@@ -160,8 +160,8 @@ async def _guard(world: World) -> None:
     async with world.open_ledger() as ledger:
         await ledger.lock_accounts()
         for bought in await ledger.unguarded():
-            limits = await ledger.limits_of(bought.account_id) or START_LIMITS
-            await ledger.keep_protection(protections.opened(bought, Levels(), POSTURES[limits.posture]))
+            rule = await posture_rule(bought.account_id, ledger)
+            await ledger.keep_protection(protections.opened(bought, Levels(), rule))
 
 
 def _tell_if_naked(known: Protection, ledger: LedgerPort, world: World) -> None:

@@ -11,11 +11,10 @@ from uuid import uuid5
 
 from risk_gate.domain import protection as protections
 from risk_gate.domain.flattening import UNOWNED, Flattening, Left, has_ended, outcome
-from risk_gate.domain.limits import POSTURES, START_LIMITS
 from risk_gate.domain.protection import Bought, Levels, ProtectionState
 from risk_gate.domain.stages import GLOBAL, PLATFORM, StageChange
 from risk_gate.handlers.exits import is_dust, newest
-from risk_gate.handlers.making_way import OWNER
+from risk_gate.handlers.making_way import OWNER, posture_rule
 from risk_gate.handlers.stages import cancel_request, lower
 from risk_gate.ports import LedgerPort, World
 from risk_gate.ports.exits import Holding
@@ -110,8 +109,8 @@ async def _take_unowned(flattening: Flattening, ledger: LedgerPort, world: World
             at=flattening.started_at,
             key=str(flattening.flattening_id),
         )
-        limits = await ledger.limits_of(held.key.account_id) or START_LIMITS
-        await ledger.keep_protection(protections.opened(bought, Levels(), POSTURES[limits.posture]))
+        rule = await posture_rule(held.key.account_id, ledger)
+        await ledger.keep_protection(protections.opened(bought, Levels(), rule))
 
 
 def _counts(holding: Holding, flattening: Flattening) -> bool:

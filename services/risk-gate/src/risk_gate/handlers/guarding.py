@@ -8,13 +8,13 @@ from risk_gate.domain import protection as protections
 from risk_gate.domain.assess import UNJUDGED
 from risk_gate.domain.exit_wish import ExitWish, Resting
 from risk_gate.domain.exits import OpenOrder, RestingWish, Step, resting_step
-from risk_gate.domain.limits import POSTURES, START_LIMITS
-from risk_gate.domain.protection import Bought, Protection, ProtectionState
+from risk_gate.domain.limits import POSTURES, START_LIMITS, PostureRule
+from risk_gate.domain.protection import Bought, Levels, Protection, ProtectionState
 from risk_gate.domain.situation import Judgement
 from risk_gate.domain.sizing import floor_quantity
 from risk_gate.handlers import deciding
 from risk_gate.handlers.exits import advance, end, newest, signal_of
-from risk_gate.handlers.making_way import cancel_all, key_of
+from risk_gate.handlers.making_way import cancel_all, key_of, posture_rule
 from risk_gate.ports import LedgerPort, World
 from risk_gate.ports.exits import ExitOrder, PositionKey
 from sigmax.schemas.market import Instrument
@@ -47,7 +47,7 @@ async def _bought(known: Protection | None, fill: Fill, held: Decimal, ledger: L
     if grown <= 0:
         return None
     levels = await ledger.levels(fill.client_order_id)
-    limits = await ledger.limits_of(fill.account_id) or START_LIMITS
+    rule = await _rule_for(fill.account_id, levels, ledger)
     bought = Bought(
         account_id=fill.account_id,
         strategy_id=fill.strategy_id,
@@ -57,10 +57,16 @@ async def _bought(known: Protection | None, fill: Fill, held: Decimal, ledger: L
         at=fill.executed_at,
         key=f"{fill.venue}:{fill.execution_id}",
     )
-    rule = POSTURES[limits.posture]
     return (
         protections.opened(bought, levels, rule) if known is None else protections.added_to(known, bought, levels, rule)
     )
+
+
+async def _rule_for(account_id: str, levels: Levels, ledger: LedgerPort) -> PostureRule:
+    """Give the posture's numbers where the approval has none; else nobody asks for them."""
+    if levels.stop_price is not None and levels.target_price is not None:
+        return POSTURES[START_LIMITS.posture]
+    return await posture_rule(account_id, ledger)
 
 
 async def _sold(known: Protection, fill: Fill, held: Decimal, ledger: LedgerPort, world: World) -> Protection | None:

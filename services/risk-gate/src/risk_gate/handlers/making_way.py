@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from risk_gate.domain.exits import OpenOrder
+from risk_gate.domain.limits import POSTURES, START_LIMITS, PostureRule
 from risk_gate.domain.protection import Protection
 from risk_gate.domain.situation import Judgement
 from risk_gate.domain.sizing import side_of
@@ -61,3 +62,10 @@ def key_of(known: Protection) -> PositionKey:
 def position_of(signal: Signal) -> PositionKey:
     """Name the position that a wish is about."""
     return PositionKey(signal.account_id, signal.strategy_id, signal.instrument_id)
+
+
+async def posture_rule(account_id: str, ledger: LedgerPort) -> PostureRule:
+    """Give the numbers of the posture that an account trades in now."""
+    postures = await ledger.postures()
+    posture, _ = postures.get(account_id, (START_LIMITS.posture, None))
+    return POSTURES[posture]
