@@ -58,6 +58,7 @@ class FakeVenue:
     orders: dict[int, dict[str, Any]] = field(default_factory=dict)
     trades: list[dict[str, Any]] = field(default_factory=list)
     submits: list[dict[str, str]] = field(default_factory=list)
+    last_submit_at: float = 0.0
     sockets: list[web.WebSocketResponse] = field(default_factory=list)
     url: str = ""
 
@@ -100,6 +101,7 @@ class FakeVenue:
     async def submit(self, request: web.Request) -> web.StreamResponse:
         values = {key: str(value) for key, value in (await request.post()).items()}
         self.submits.append(values)
+        self.last_submit_at = time.time()
         fault = self.faults.pop(0) if self.faults else ""
         if fault == "refuse":
             return _error(-2010, "Account has insufficient balance for requested action.")

@@ -1,7 +1,9 @@
 """Replicas come and go while orders come in: nothing is lost, nothing is doubled."""
 
 import asyncio
+import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 from order_worker_sound import sound
 from order_worker_waiting import until
 
-from sigmax.schemas.types import Side
+from sigmax.schemas.types import Side, Stage
 
 pytestmark = pytest.mark.integration
 Settings = Callable[..., dict[str, str]]
@@ -67,3 +69,39 @@ async def test_from_one_worker_to_four_and_back_to_one_while_orders_come_in(
     assert workers == 4
     assert len(venue.submits) == len(venue.orders) == ORDERS
     await sound(platform, venue)
+
+
+async def test_a_halt_stops_four_busy_workers_within_a_second_and_takes_everything_back(
+    platform: Any, venue: Any, run_service: Any, settings: Settings
+) -> None:
+    venue.symbols = tuple((coin, "USDT") for coin in COINS)
+    venue.delay_s = 0.05
+    async with AsyncExitStack() as stack:
+        for replica in range(4):
+            await stack.enter_async_context(run_service("order-worker", **settings(replica=str(replica), send_s="0.8")))
+        await platform.allow()
+        valid_until = datetime.now(UTC) + timedelta(seconds=120)
+
+        async def approve() -> None:
+            for number in range(400):
+                instrument_id = f"{COINS[number % len(COINS)]}/USDT@binance"
+                changes = {"instrument_id": instrument_id, "limit_price": "50", "valid_until": valid_until}
+                await platform.say(platform.approval(number, **changes))
+                await asyncio.sleep(0.01)
+
+        approving = asyncio.create_task(approve())
+
+        async def is_busy() -> bool:
+            return len(venue.submits) >= 40
+
+        await until(is_busy)
+        halted_at = time.time()
+        await platform.allow(Stage.HALTED, version=2)
+        await approving
+        await until(lambda: platform.value("SELECT count(*) = 400 FROM orders"))
+        ended = "SELECT count(*) = 400 FROM orders WHERE status IN ('canceled', 'unplaced')"
+        await until(lambda: platform.value(ended), 60)
+
+    assert venue.last_submit_at - halted_at < 1
+    assert 40 <= len(venue.submits) == len(venue.orders) < 400
+    assert {order["status"] for order in venue.orders.values()} == {"CANCELED"}
