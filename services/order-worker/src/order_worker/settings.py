@@ -50,7 +50,8 @@ class Settings(AuditedSettings):
     """Orders that all replicas together may send in ten seconds. None asks the venue, and takes 50 where it does not
     say; a number above the venue's is not used."""
     cancels_10s: int | None = Field(default=None, ge=1, le=1_000_000)
-    """The same for cancels, which no order and no question ever takes from."""
+    """The same for cancels, which no order and no question ever takes from, and which hardly a venue counts: 200, or as
+    many as the venue takes orders."""
     weight_1m: int | None = Field(default=None, ge=500, le=100_000_000)
     """The same for questions, counted by weight in a minute; 6000 where the venue does not say."""
     market: Literal["crypto", "krx"] = "crypto"

@@ -98,9 +98,10 @@ def test_spent_weight_stops_orders_and_questions_and_never_cancels() -> None:
 def test_the_lower_of_what_is_wanted_and_what_the_venue_says_stands() -> None:
     told = Told(Limit(100, 10), Limit(1200, 60))
 
-    assert limits_of(None, None, None, Told()) == Limits(Limit(50, 10), Limit(50, 10), Limit(6000, 60))
-    assert limits_of(None, None, None, told) == Limits(Limit(100, 10), Limit(100, 10), Limit(1200, 60))
-    assert limits_of(99, 500, 600, told) == Limits(Limit(99, 10), Limit(100, 10), Limit(600, 60))
+    assert limits_of(None, None, None, Told()) == Limits(Limit(50, 10), Limit(200, 10), Limit(6000, 60))
+    assert limits_of(None, None, None, told) == Limits(Limit(100, 10), Limit(200, 10), Limit(1200, 60))
+    assert limits_of(99, 500, 600, told) == Limits(Limit(99, 10), Limit(500, 10), Limit(600, 60))
+    assert limits_of(None, None, None, Told(Limit(201, 10))).cancels == Limit(201, 10)
     assert limits_of(101, 5, 9999, told).orders == Limit(100, 10)
 
 

@@ -11,6 +11,7 @@ SLOWED_FOR_S = 60.0
 """After the venue said "too many": so long the pace is halved."""
 _BURST_SHARE = 0.2
 _PACE_SHARE = 0.72
+_CANCELS_10S = 200
 _AMOUNT_MIN = 100
 """Of a window's weight: the heaviest question must fit into a bucket."""
 _LOCAL_SHARE = 0.1
@@ -80,10 +81,15 @@ class Told:
 def limits_of(orders_10s: int | None, cancels_10s: int | None, weight_1m: int | None, told: Told) -> Limits:
     """Join what people set with what the venue says: the lower one stands; Binance's where neither says anything."""
     orders = _lower(orders_10s, 10.0, told.orders, 50)
-    # No venue tells how many cancels it takes: as many as orders, which are dearer.
-    cancels = _lower(cancels_10s, 10.0, told.orders, 50)
+    cancels = Limit(cancels_10s, 10.0) if cancels_10s is not None else _cancels(told)
     weight = _lower(weight_1m, 60.0, told.weight, 6000)
     return Limits(orders, cancels, replace(weight, amount=max(weight.amount, _AMOUNT_MIN / _BURST_SHARE)))
+
+
+def _cancels(told: Told) -> Limit:
+    """Give what no venue tells, because hardly one counts it: enough to take everything back within seconds."""
+    own = Limit(_CANCELS_10S, 10.0)
+    return told.orders if told.orders is not None and told.orders.per_s > own.per_s else own
 
 
 def _lower(wanted: int | None, window_s: float, told: Limit | None, default: int) -> Limit:
