@@ -77,11 +77,11 @@ _SNAPSHOT = """
     )
 """
 RECORD_RUNG = text(
-    "WITH standing AS (INSERT INTO ladder_steps (fault, scope, scope_id, step)"
+    "WITH standing AS (INSERT INTO ladder_steps (fault, scope, scope_id, step)"  # noqa: S608
     " VALUES (:fault, :scope, :scope_id, :step)"
     " ON CONFLICT (fault, scope, scope_id) DO UPDATE SET step = excluded.step)"
     " INSERT INTO ladder_events (fault, scope, scope_id, step, text, snapshot, at)"
-    f" SELECT :fault, :scope, :scope_id, :step, :text, CASE WHEN :is_grave THEN {_SNAPSHOT} END, :at"  # noqa: S608
+    f" SELECT :fault, :scope, :scope_id, :step, :text, CASE WHEN :is_grave THEN {_SNAPSHOT} END, :at"
 )
 
 POSTURES = text(
