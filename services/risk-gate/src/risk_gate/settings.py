@@ -39,8 +39,8 @@ class Settings(AuditedSettings):
     """From one attempt to close a position to the next."""
     exit_slippage_max_pct: Decimal = Field(default=Decimal(5), gt=0, le=50)
     """How far the best bid may lie below the last trade for an exit without a limit."""
-    resting_stops: bool = False
-    """The venue has stop orders, and one rests there for each position."""
+    resting_stops: bool = True
+    """The venue has stop orders, and one rests there for each position; False for a venue without them."""
     flatten_s: float = Field(default=60.0, ge=1, le=3600)
     """After which a flatten says what is left."""
     ladder_liquidates: bool = True

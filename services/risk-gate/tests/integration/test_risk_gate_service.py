@@ -38,7 +38,7 @@ pytestmark = pytest.mark.integration
 
 PLAIN = some_limits().model_dump(mode="json", include={"posture_limit_share_pct", "alerting_required"})
 """Every entry goes through the market, and there is no notifier to be heard of."""
-SETTINGS = {"account_currency": "USDT", "start_limits": json.dumps(PLAIN)}
+SETTINGS = {"account_currency": "USDT", "resting_stops": "false", "start_limits": json.dumps(PLAIN)}
 READERS = {
     OrderApproved: "order-worker",
     OrderDenied: "strategy-engine",

@@ -43,7 +43,7 @@ _EMA = '{"ema_cross": {"fast": 2, "slow": 4}}'
 
 _LATENCIES = """
     SELECT extract(epoch FROM sent_at - tick_received_at)::float8 AS seconds, sent_at
-    FROM order_worker.orders WHERE strategy_id = 'ema-cross' AND sent_at IS NOT NULL
+    FROM order_worker.orders WHERE strategy_id = 'ema-cross' AND side = 'buy' AND sent_at IS NOT NULL
       AND sent_at > (SELECT min(sent_at) FROM order_worker.orders) + make_interval(secs => $1)
 """
 _FILLED = """

@@ -33,7 +33,8 @@ def market_checks(signal: Signal, situation: Situation, now: datetime) -> list[C
     if limits is not None:
         closed = closed_because(instrument, account.venue if account else "", limits, now)
         checks += [
-            _listed_check(signal.instrument_id, limits),
+            # What people take off the list may still be sold: it is held, and its stop must fire.
+            guard(signal, _listed_check(signal.instrument_id, limits)),
             row(3, DenialCode.MARKET_CLOSED, closed is None, closed or "open", "open"),
         ]
     return [*checks, *_price_checks(signal, situation, instrument, now)]
