@@ -88,6 +88,15 @@ bench: ## Measure tick-to-order, ticks/s, orders/s, and memory; writes bench-rep
 	@infra/bootstrap.sh servers
 	exec $(PYTHON) -m sigmax_local.bench
 
+.PHONY: chaos chaos-load
+chaos: ## F01-F26 on real servers, thousands of simulated seeds, properties: no order lost or doubled; writes chaos-report.md
+	@infra/bootstrap.sh servers
+	exec $(PYTHON) -m sigmax_local.chaos
+
+chaos-load: ## 200 orders/min and 50 events/s for ten minutes while random services are killed; writes chaos-load-report.json
+	@infra/bootstrap.sh servers
+	exec $(PYTHON) -m sigmax_local.chaos.load
+
 .PHONY: images images-airgap secrets
 images: secrets ## Build the images of all services, and print their sizes
 	@infra/images/services.sh

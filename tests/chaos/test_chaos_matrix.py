@@ -47,6 +47,6 @@ async def test_a_planted_bug_turns_the_report_red(
     async def play_it(scene: Scene) -> str:
         return await killed(scene, point, Kind.ENTRY, is_sent=True)
 
-    cells = await play(Plan(bug=bug, patience_s=12), clean, tmp_path, scenarios=[Scenario("F01", "planted", play_it)])
+    cells = await play(Plan(bug=bug, patience_s=6), clean, tmp_path, scenarios=[Scenario("F01", "planted", play_it)])
 
     assert report_of(cells).violations[invariant] > 0

@@ -9,16 +9,18 @@ _START_NS = 1_767_225_600_000_000_000
 """2026-01-01 00:00 UTC."""
 
 
-def swings(path: Path, *, instruments: int, ticks_per_s: int, seconds: int, period_s: float) -> int:
-    """Write trades of several instruments whose prices swing by 1 % once in `period_s`; give the number of ticks."""
+def swings(
+    path: Path, *, instruments: int, ticks_per_s: int, seconds: int, period_s: float, swing: float = 0.01
+) -> int:
+    """Write trades of several instruments whose prices swing by a part once in `period_s`; give the number of ticks."""
     count = ticks_per_s * seconds
     index = np.arange(count)
     which = index % instruments
     ts = _START_NS + index * (1_000_000_000 // ticks_per_s)
     # Out of step with each other, or all would trade in the same instant.
     phase = (index / ticks_per_s / period_s + which / instruments) % 1.0
-    swing = np.abs(phase * 2 - 1) - 0.5
-    price = np.round((100 + which) * (1 + 0.01 * swing), 2)
+    height = np.abs(phase * 2 - 1) - 0.5
+    price = np.round((100 + which) * (1 + swing * height), 2)
     frame = pl.DataFrame(
         {
             "ts": ts,

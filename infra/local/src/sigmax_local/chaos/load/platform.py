@@ -9,6 +9,7 @@ from pathlib import Path
 from signal import SIGKILL
 
 from sigmax.schemas.topology import SERVICES, owner_of
+from sigmax.schemas.types import Posture
 from sigmax_local.environment import service_environment
 from sigmax_local.ports import LOOPBACK, free_ports
 from sigmax_local.servers import Addresses
@@ -16,6 +17,8 @@ from sigmax_local.supervisor import Program, Restarts, Supervisor, Watched
 
 CURRENCY = "USDT"
 WORKERS = 3
+_DOWN_MAX = 1
+"""A slow machine takes longer to start a process than another takes to be killed."""
 LIMITS: dict[str, object] = {
     "order_notional_max": "1e6",
     "position_notional_max": "1e7",
@@ -37,6 +40,7 @@ LIMITS: dict[str, object] = {
     "streak_stops_max": 1000,
     "cancel_ratio_caution_pct": "100",
     "cancel_ratio_max_pct": "100",
+    "posture_positions_max": dict.fromkeys(Posture, 1000),
 }
 """Wide, so that what is measured is the path and not a denial; the gate decides as always."""
 _EMA = {"ema_cross": {"fast": 2, "slow": 4}}
@@ -57,12 +61,13 @@ class Platform:
         return [one for one in self.supervisor.watched if one.child is not None and one.is_ready]
 
     def kill_one(self, chance: random.Random) -> None:
-        """End one process with kill -9; whichever service it is, all are as likely."""
+        """End one process with kill -9, each service as likely, unless several are just starting."""
         by_service: dict[str, list[Watched]] = {}
-        for one in self.running:
-            by_service.setdefault(service_of(one.program.name), []).append(one)
-        if not by_service:
+        running = self.running
+        if len(running) < len(self.supervisor.watched) - _DOWN_MAX:
             return
+        for one in running:
+            by_service.setdefault(service_of(one.program.name), []).append(one)
         service = chance.choice(sorted(by_service))
         one = chance.choice(by_service[service])
         if one.child is not None:
@@ -106,7 +111,10 @@ def build(addresses: Addresses, recording: Path, logs: Path, restarts: Iterable[
 def _settings(service: str, venue_url: str, recording: Path) -> dict[str, str]:
     own: dict[str, dict[str, str]] = {
         "paper-venue": {"opening_balances": json.dumps({CURRENCY: "1000000"})},
-        "risk-gate": {"account_currency": CURRENCY, "start_limits": json.dumps(LIMITS)},
+        "risk-gate": {
+            "account_currency": CURRENCY,
+            "start_limits": json.dumps(LIMITS),
+        },
         "order-worker": {"account_currency": CURRENCY, "venue_url": venue_url},
         "strategy-engine": {"seed_timeframe_s": "1", "seed_params": json.dumps(_EMA)},
         "collector": {"source": "replay", "replay_file": str(recording), "replay_speed": "1", "replay_run": "load"},

@@ -27,7 +27,8 @@ CHECKED = {
     "I8": "the audit chain of order-worker",
     "I9": "the open quantity that order-worker counts against the venue's open orders",
 }
-_PATIENCE_S = 20.0
+PATIENCE_S = 20.0
+"""Fills may follow with the next poll."""
 _POLL_S = 0.25
 
 _I1 = """
@@ -81,7 +82,7 @@ _I9 = """
 """
 
 
-async def violations_of(gate: Gate, approvals: Sequence[OrderApproved]) -> Violations:
+async def violations_of(gate: Gate, approvals: Sequence[OrderApproved], patience_s: float = PATIENCE_S) -> Violations:
     """Check one cell's orders, again and again until all is well or patience ends; give what is still broken."""
     ids = [approved.client_order_id for approved in approvals]
     instruments = sorted({approved.instrument_id for approved in approvals})
@@ -99,10 +100,10 @@ async def violations_of(gate: Gate, approvals: Sequence[OrderApproved]) -> Viola
             }
         )
 
-    return await _patiently(look)
+    return await _patiently(look, patience_s)
 
 
-async def violations_of_all(gate: Gate) -> Violations:
+async def violations_of_all(gate: Gate, patience_s: float = PATIENCE_S) -> Violations:
     """Check the whole run once everything is quiet."""
     ids = list(gate.published)
     strangers = "SELECT client_order_id FROM paper_venue.orders WHERE NOT client_order_id = ANY($1)"
@@ -124,11 +125,11 @@ async def violations_of_all(gate: Gate) -> Violations:
             }
         )
 
-    return await _patiently(look)
+    return await _patiently(look, patience_s)
 
 
-async def _patiently(look: Callable[[], Awaitable[Violations]]) -> Violations:
-    deadline = asyncio.get_running_loop().time() + _PATIENCE_S
+async def _patiently(look: Callable[[], Awaitable[Violations]], patience_s: float) -> Violations:
+    deadline = asyncio.get_running_loop().time() + patience_s
     while True:
         found = await look()
         if not found or asyncio.get_running_loop().time() > deadline:

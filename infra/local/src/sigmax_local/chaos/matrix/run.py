@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sigmax_local.chaos.cells import Cell
 from sigmax_local.chaos.matrix.books import BOOKS
-from sigmax_local.chaos.matrix.checks import violations_of, violations_of_all
+from sigmax_local.chaos.matrix.checks import PATIENCE_S, violations_of, violations_of_all
 from sigmax_local.chaos.matrix.gate import Gate, open_gate
 from sigmax_local.chaos.matrix.halts import HALTS
 from sigmax_local.chaos.matrix.kills import KILLS
@@ -95,7 +95,7 @@ async def play(
         await asyncio.gather(*(gate.list_instrument(scene.instrument_id) for _, scene in scenes))
         await stack.start_workers()
         await _play_all(scenes, note)
-        note(await _conclude(gate, stack, chosen, plan.seed))
+        note(await _conclude(gate, stack, chosen, plan))
     return cells
 
 
@@ -126,15 +126,15 @@ async def _play_one(scenario: Scenario, scene: Scene) -> Cell:
     except Exception as error:  # whatever went wrong in a cell is that cell's result
         outcome = "not the required outcome"
         violations[REQUIRED] = (f"{type(error).__name__}: {error}",)
-    violations |= await violations_of(scene.gate, scene.approvals)
+    violations |= await violations_of(scene.gate, scene.approvals, min(scene.settle_s, PATIENCE_S))
     cell = Cell(scenario.fault, scenario.point, WHERE, scene.seed, outcome, violations)
     return replace(cell, seconds=time.monotonic() - started)
 
 
-async def _conclude(gate: Gate, stack: ChaosStack, chosen: Iterable[Scenario], seed: int) -> Cell:
+async def _conclude(gate: Gate, stack: ChaosStack, chosen: Iterable[Scenario], plan: Plan) -> Cell:
     started = time.monotonic()
-    violations = await violations_of_all(gate)
+    violations = await violations_of_all(gate, min(plan.patience_s, PATIENCE_S))
     faults = "+".join(sorted({each.fault for each in chosen}))
     outcome = f"{len(gate.published)} approvals, {stack.restarts} restarts of workers"
     seconds = time.monotonic() - started
-    return Cell(faults, "the whole run, once all is quiet", WHERE, seed, outcome, violations, seconds)
+    return Cell(faults, "the whole run, once all is quiet", WHERE, plan.seed, outcome, violations, seconds)

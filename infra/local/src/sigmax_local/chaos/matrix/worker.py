@@ -29,6 +29,7 @@ from sigmax.schemas.types import Submission
 from sigmax_local.chaos.matrix.points import Bug, Flag, Point, Points
 
 ACCOUNT = "account"
+_LATER_S = 0.1
 _sending: ContextVar[str] = ContextVar("sending", default="")
 """The client order id whose submit this task is in."""
 _answered: ContextVar[str] = ContextVar("answered", default="")
@@ -199,8 +200,12 @@ def _approvals(points: Points, original: Callable[..., Awaitable[None]]) -> Any:
         await original(approved, desk)
         await points.passing(Point.HANDLED, approved.client_order_id)
 
+    async def later(approved: OrderApproved, desk: Any) -> None:
+        await asyncio.sleep(_LATER_S)
+        await honest(approved, desk)
+
     async def acknowledging_first(approved: OrderApproved, desk: Any) -> None:
-        task = asyncio.create_task(honest(approved, desk))  # the broker hears of success before there is any
+        task = asyncio.create_task(later(approved, desk))  # the broker hears of success before there is any
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
