@@ -10,7 +10,7 @@ from risk_gate_builders import NOW, a_decision, a_fill, a_request, a_signal, an_
 
 from risk_gate.domain.book import effect_of, final_quantity, leaves_after, moves_book
 from risk_gate.domain.judging import judgement_of
-from risk_gate.domain.limits import START_LIMITS, RiskLimits
+from risk_gate.domain.limits import START_LIMITS, RiskLimits, changed_limits
 from risk_gate.settings import Settings
 
 
@@ -121,3 +121,37 @@ def test_start_limits_change_the_cautious_values() -> None:
 def test_start_limits_that_are_none_do_not_start(start: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         settings(start_limits=start)
+
+
+# Control 27: the next version of the limits ------------------------------------------------------------------------
+
+
+def test_changed_limits_are_the_next_version_with_only_what_was_named_different() -> None:
+    current = some_limits(version=4)
+    changed = changed_limits(
+        current, {"order_notional_max": '"250.5"', "instruments_restricted": '["BTC/USDT@binance"]'}
+    )
+    assert changed == some_limits(version=5, order_notional_max="250.5", instruments_restricted=("BTC/USDT@binance",))
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({"no_such_limit": "1"}, "no such limit"),
+        ({"version": "9"}, "no such limit"),
+        ({"order_notional_max": "lots"}, "not JSON"),
+        ({"order_notional_max": "NaN"}, "no number"),
+        ({"order_notional_max": "Infinity"}, "no number"),
+        ({"order_notional_max": "0"}, "greater than 0"),
+        ({"order_notional_max": "null"}, "order_notional_max"),
+        ({"leverage_max": "10.01"}, "less than or equal to 10"),
+        ({"shorts_allowed": "true"}, "shorts_allowed"),
+        ({"posture_positions_max": '{"offensive": 5}'}, "posture_positions_max"),
+        ({"order_notional_max": "10000"}, "nothing would change"),
+        ({}, "nothing would change"),
+    ],
+)
+def test_limits_that_are_none_are_refused_in_one_sentence(values: dict[str, str], why: str) -> None:
+    refused = changed_limits(some_limits(), values)
+    assert isinstance(refused, str)
+    assert why in refused
