@@ -178,6 +178,7 @@ def test_a_read_keeps_the_best_price_that_memory_has_seen() -> None:
     (known,) = watch.protections
     assert (known.version, known.best_price) == (2, Decimal("103.00"))
     assert [each.best_price for each in watch.risen()] == [Decimal("103.00")]
+    watch.replace([a_protection(version=2, best_price=Decimal(103))], watch.mark())
     assert watch.risen() == []
 
 
@@ -276,7 +277,7 @@ def test_nothing_is_placed_at_or_above_the_market_or_without_a_price() -> None:
 
 def test_nothing_is_placed_while_the_position_is_closed_or_the_last_one_is_young() -> None:
     assert resting_step(exiting(), WISH, [], Decimal(100), NOW) is Step.WAIT
-    known = protections.rested(a_protection(), NOW + A_SECOND)
+    known = protections.rested(a_protection(), NOW, A_SECOND)
     assert resting_step(known, WISH, [], Decimal(100), NOW) is Step.WAIT
     assert resting_step(known, WISH, [], Decimal(100), NOW + A_SECOND) is Step.REST
 

@@ -26,7 +26,9 @@ KEEP_PROTECTION = text(
 RAISE_BEST = text(
     "UPDATE protections AS p SET best_price = seen.price, updated_at = now()"
     " FROM unnest(CAST(:ids AS uuid[]), CAST(:prices AS numeric[])) AS seen (id, price)"
-    " WHERE p.protection_id = seen.id AND p.best_price < seen.price"
+    " WHERE p.protection_id = seen.id AND p.best_price < seen.price AND p.protection_id IN"
+    # Whoever holds a row may wait for the next one: those rows' turn comes again.
+    " (SELECT protection_id FROM protections WHERE protection_id = ANY(CAST(:ids AS uuid[])) FOR UPDATE SKIP LOCKED)"
 )
 PROTECTIONS_IN = {
     "global": text(_LIVE),

@@ -230,10 +230,14 @@ def attempted(known: Protection, now: datetime, *, refusal: str, retry: timedelt
     )
 
 
-def rested(known: Protection, next_at: datetime) -> Protection:
-    """Note that a stop was asked to rest at the venue."""
+def rested(known: Protection, now: datetime, wait: timedelta) -> Protection:
+    """Note that a stop was asked to rest at the venue; until it is there, the position is naked."""
     return replace(
-        known, resting_attempts=known.resting_attempts + 1, next_resting_at=next_at, version=known.version + 1
+        known,
+        resting_attempts=known.resting_attempts + 1,
+        next_resting_at=now + wait,
+        naked_since=known.naked_since or now,
+        version=known.version + 1,
     )
 
 

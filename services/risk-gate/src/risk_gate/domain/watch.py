@@ -6,7 +6,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from risk_gate.domain.exits import Seen, exit_kind, is_news
-from risk_gate.domain.protection import ZERO, Protection
+from risk_gate.domain.protection import Protection
 from sigmax.schemas.market import TickBatch, moment
 
 
@@ -28,7 +28,7 @@ class Watch:
         self._protections: dict[str, dict[UUID, Protection]] = {}
         self._seen: dict[str, Seen] = {}
         self._kept_at: dict[UUID, int] = {}
-        self._told: dict[UUID, Decimal] = {}
+        self._read: dict[UUID, Decimal] = {}
         self._turn = 0
 
     @property
@@ -37,10 +37,10 @@ class Watch:
         return [each for group in self._protections.values() for each in group.values()]
 
     def risen(self) -> list[Protection]:
-        """Give those whose price has risen since the last call."""
-        risen = [each for each in self.protections if self._told.get(each.protection_id, ZERO) < each.best_price]
-        self._told = {each.protection_id: each.best_price for each in self.protections}
-        return risen
+        """Give those whose best price is above the one that was read last, and must not be lost with this replica."""
+        return [
+            each for each in self.protections if each.best_price > self._read.get(each.protection_id, each.best_price)
+        ]
 
     def mark(self) -> int:
         """Give a mark to read all protections under: what is kept after it stands against what was read."""
@@ -55,6 +55,7 @@ class Watch:
     def replace(self, protections: Iterable[Protection], mark: int) -> None:
         """Watch what was read after `mark`, and nothing else but what was kept since."""
         found = {each.protection_id: each for each in protections}
+        self._read = {each.protection_id: each.best_price for each in found.values()}
         for known in self.protections:
             is_newer = self._kept_at.get(known.protection_id, 0) > mark
             if known.protection_id not in found and not is_newer:

@@ -1,7 +1,7 @@
 """What exits do without a tick: the clock, retries, resting stops, and the copy in memory."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import structlog
@@ -133,8 +133,7 @@ def _rests_wrongly(known: Protection, orders: list[OpenOrder], look: Look, world
     now = world.clock.now()
     wish = resting_wish(known, orders, look.instrument)
     last = look.quote.last if look.quote else None
-    is_naked = known.naked_since is not None and now - known.naked_since >= NAKED_MAX
-    return is_naked or resting_step(known, wish, orders, last, now) is not Step.WAIT
+    return _is_naked(known, now) or resting_step(known, wish, orders, last, now) is not Step.WAIT
 
 
 def _waits_for_answer(known: Protection, world: World) -> bool:
@@ -164,9 +163,14 @@ async def _guard(world: World) -> None:
             await ledger.keep_protection(protections.opened(bought, Levels(), rule))
 
 
+def _is_naked(known: Protection, now: datetime) -> bool:
+    """Say whether people are to be told now that no stop has rested for too long; once is enough."""
+    return known.naked_since is not None and NAKED_MAX <= now - known.naked_since < NAKED_MAX + _NAKED_TOLD
+
+
 def _tell_if_naked(known: Protection, ledger: LedgerPort, world: World) -> None:
     now = world.clock.now()
-    if known.naked_since is None or not NAKED_MAX <= now - known.naked_since < NAKED_MAX + _NAKED_TOLD:
+    if known.naked_since is None or not _is_naked(known, now):
         return
     key = f"stop_not_resting:{known.protection_id}:{nanoseconds(known.naked_since)}"
     ledger.publish(

@@ -115,7 +115,7 @@ async def _ended(
         known = replace(known, naked_since=known.naked_since or now, version=known.version + 1)
         if event.status in {OrderStatus.REJECTED, OrderStatus.UNPLACED}:
             wait = min(_RESTING_RETRY * 2 ** min(known.resting_attempts, 4), _RESTING_RETRY_MAX)
-            known = replace(known, next_resting_at=now + wait, naked_since=None)
+            known = replace(known, next_resting_at=now + wait)
         await decide_waiting(key_of(known), ledger, world)
     elif not order.is_resting and event.filled_quantity < event.quantity:
         known = protections.fell_short(known)
@@ -172,6 +172,6 @@ async def keep_in_step(known: Protection, ledger: LedgerPort, world: World) -> P
         )
     else:
         wait = min(_RESTING_RETRY * 2 ** min(known.resting_attempts, 4), _RESTING_RETRY_MAX)
-    known = protections.rested(known, now + wait)
+    known = protections.rested(known, now, wait)
     await ledger.keep_protection(known)
     return known
