@@ -36,7 +36,7 @@ async def test_a_halt_stops_sending_within_a_second_and_resume_lets_it_go_on(sta
     sent = [order["sent_at"] for order in (await stack.get("/orders", limit="100"))["items"] if order["sent_at"]]
     assert max(map(datetime.fromisoformat, sent)) < halted_at + timedelta(seconds=1) + await _slowness(stack)
 
-    await stack.command("POST", "/risk/resume", {"reason": "the drill is over"})
+    await stack.resume("the drill is over")
     await stack.trades_again()
 
 

@@ -5,7 +5,7 @@ import csv
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import httpx2
 import pytest
 
 from sigmax_local.servers import Addresses
+from sigmax_local.testkit.container_stack import write_recording
 from sigmax_local.testkit.platform import Platform, running_platform
 
 pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(240)]
@@ -24,6 +25,8 @@ INSTRUMENT = "BTC/USDT@replay"
 FAST = {"strategy-engine": {"seed_timeframe_s": "1", "seed_params": '{"ema_cross": {"fast": 2, "slow": 4}}'}}
 
 FILLED = "SELECT count(*) FROM order_worker.orders WHERE status = 'filled'"
+IN_FLIGHT = "SELECT count(*) FROM order_worker.orders WHERE submission IN ('sending', 'unknown')"
+LAST_SENT = "SELECT max(sent_at) FROM order_worker.orders"
 WORKING = "SELECT count(*) FROM order_worker.orders WHERE submission IN ('ready', 'sending', 'unknown')"
 
 
@@ -74,7 +77,7 @@ async def books_are_right(platform: Platform) -> None:
     held = await platform.value("SELECT coalesce(sum(quantity), 0) FROM order_worker.positions")
     summed = await platform.value(
         "SELECT coalesce(sum(CASE side WHEN 'buy' THEN quantity ELSE -quantity END"
-        " - CASE WHEN fee_currency = 'BTC' THEN fee ELSE 0 END), 0) FROM order_worker.fills"
+        " - CASE WHEN fee_currency = split_part(instrument_id, '/', 1) THEN fee ELSE 0 END), 0) FROM order_worker.fills"
     )
     assert held == summed, "the position is not the sum of the fills"
 
@@ -150,12 +153,40 @@ async def test_a_halt_stops_sending_within_a_second_and_resume_lets_it_go_on(cle
         last_sent = await platform.value("SELECT max(sent_at) FROM order_worker.orders")
         assert last_sent < halted_at + timedelta(seconds=1)
 
-        await platform.command("/risk/resume", {"reason": "the drill is over"})
+        await platform.resume("the drill is over")
 
         await until(
             lambda: platform.value("SELECT count(*) FROM order_worker.orders WHERE sent_at > $1", last_sent),
             "trading goes on",
         )
+
+
+async def test_a_halt_with_four_busy_workers_lets_nothing_leave_after_a_second(
+    clean: Addresses, tmp_path: Path
+) -> None:
+    recording = write_recording(tmp_path / "trades.csv", seconds=240)
+    async with running_platform(clean, recording, workers=4, settings=FAST) as platform:
+        await platform.sign_in()
+        await _fault(platform, {"kind": "delay", "method": "POST", "path": "/api/v3/order", "delay_s": 0.3})
+        busy = "SELECT count(DISTINCT worker) FROM order_worker.orders WHERE sent_at > now() - interval '30 seconds'"
+        await until(lambda: _more(platform, busy, 3), "all four workers send", within_s=120)
+        await until(lambda: _more(platform, IN_FLIGHT, 1), "several requests are in flight")
+
+        slowness = await _slowness(platform)
+        asked = await platform.command("/risk/halt", {"reason": "a drill"})
+
+        denials = "SELECT count(*) FROM risk_gate.verdicts WHERE code = 'kill_switch_on'"
+        await until(lambda: platform.value(denials), "signals are denied because trading is halted")
+        await until(lambda: _none(platform, IN_FLIGHT), "what was in flight is known")
+        last_sent = await platform.value(LAST_SENT)
+        took = last_sent - datetime.fromisoformat(asked["requested_at"])
+        print(f"From the halt to the last send: {took.total_seconds() * 1000:.0f} ms")
+        assert took < timedelta(seconds=1) + slowness
+        working = "SELECT count(*) FROM paper_venue.orders WHERE status IN ('new', 'partially_filled')"
+        await until(lambda: _none(platform, working), "nothing rests at the venue")
+        await until(lambda: _same(platform), "all fills are known")
+        await books_are_right(platform)
+        assert await platform.value(LAST_SENT) == last_sent, "something left after the halt"
 
 
 async def test_a_killed_workers_order_is_finished_by_another(clean: Addresses, tmp_path: Path) -> None:
@@ -213,16 +244,26 @@ async def _same(platform: Platform) -> bool:
     return bool(ours == await platform.value("SELECT count(*) FROM paper_venue.trades"))
 
 
+async def _slowness(platform: Platform) -> timedelta:
+    """Give how long the gateway takes to answer now: milliseconds, but for a machine that is busy elsewhere."""
+    began = time.monotonic()
+    await platform.get("/risk/stages")
+    return timedelta(seconds=time.monotonic() - began)
+
+
 def _replica(worker: str) -> str:
     return worker.rsplit("-", 1)[-1]
 
 
 async def _delay_answers(platform: Platform, delay_s: float) -> None:
     """Have the venue take every order and be slow to say so; 0 takes that back."""
+    fault = {"kind": "lose_answer", "method": "POST", "path": "/api/v3/order", "delay_s": delay_s}
+    await _fault(platform, fault if delay_s else None)
+
+
+async def _fault(platform: Platform, fault: dict[str, Any] | None) -> None:
+    """Have the venue fail; None takes that back."""
     url = f"{platform.services['paper-venue'].url}/admin/faults"
     async with httpx2.AsyncClient(trust_env=False) as client:
-        if delay_s == 0:
-            (await client.delete(url)).raise_for_status()
-        else:
-            fault = {"kind": "lose_answer", "method": "POST", "path": "/api/v3/order", "delay_s": delay_s}
-            (await client.post(url, json=fault)).raise_for_status()
+        answer = await (client.delete(url) if fault is None else client.post(url, json=fault))
+        answer.raise_for_status()

@@ -184,12 +184,8 @@ def _entry_of(amount: int) -> str:
 
 async def _resume(watched: Watched) -> None:
     """Ask until it is granted: a reconciliation must have passed first."""
-
-    async def is_on() -> bool:
-        await watched.platform.command("/risk/resume", {"reason": "the drill is over"})
-        return bool(await watched.platform.value("SELECT bool_and(stage = 'normal') FROM risk_gate.stages"))
-
-    await until(is_on, "trading goes on")
+    await watched.platform.resume("the drill is over")
+    assert await watched.platform.value("SELECT bool_and(stage = 'normal') FROM risk_gate.stages")
 
 
 async def _deposit(watched: Watched, amount: str) -> None:

@@ -17,15 +17,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-import httpx2
-
 from sigmax_local.compose import JOBS, Compose, ComposeError
 from sigmax_local.container_list import Container
 from sigmax_local.environment import repository
 from sigmax_local.gateway import Gateway, GatewayError
 from sigmax_local.ports import free_ports
 from sigmax_local.servers.containers import read_variables, set_variables, write_environment, write_secrets
-from sigmax_local.testkit.platform import CURRENCY, WIDE_LIMITS
+from sigmax_local.testkit.platform import ADMIN_PASSWORD, CURRENCY, WIDE_LIMITS
 
 T = TypeVar("T")
 
@@ -45,6 +43,9 @@ services:
 """What people do not choose in .env: strategies that trade every few seconds."""
 _IMAGES = ("PYTHON_IMAGE", "POSTGRES_IMAGE", "REDIS_IMAGE", "RABBITMQ_IMAGE", "SIGMAX_VERSION")
 _POLL_S = 0.25
+_STEP_S = 2.0
+"""Within which the risk gate takes one step up, or refuses it."""
+_SECOND_ADMIN = "second"
 _UP_S = 900.0
 _TRADING_AGAIN_S = 180.0
 """On a machine that has nothing else to do it takes some seconds; which is told in the report."""
@@ -247,12 +248,28 @@ class ContainerStack:
 
     async def command(self, method: str, path: str, body: Mapping[str, Any]) -> Any:
         """Give the gateway a command. Raises `GatewayError`."""
-        headers = {
-            "Authorization": f"Bearer {self.gateway.keep_session()}",
-            "Idempotency-Key": f"container-test-{next(self._commands)}",
-        }
-        async with httpx2.AsyncClient(base_url=f"{self.gateway.url}/api/v1", trust_env=False, timeout=30) as client:
-            answer = await client.request(method, path, json=dict(body), headers=headers)
-        if not answer.is_success:
-            raise GatewayError(answer.text)
-        return answer.json()
+        return await self.gateway.command(method, path, dict(body), f"container-test-{next(self._commands)}")
+
+    async def resume(self, reason: str) -> None:
+        """Lead every scope back to normal, one step at a time, by two people where it takes two. Fails in time."""
+
+        async def is_normal() -> bool:
+            lowered = [one for one in await self.get("/risk/stages") if one["stage"] != "normal"]
+            for one in lowered:
+                scope = {"scope": one["scope"], "scope_id": one["scope_id"], "reason": reason}
+                asked = await self.command("POST", "/risk/resume", scope)
+                if asked["approval_url"]:
+                    await self._approve(asked["approval_url"].removeprefix("/api/v1"))
+            await asyncio.sleep(_STEP_S if lowered else 0)
+            return not lowered
+
+        await self.until(is_normal, "every stage is normal")
+
+    async def _approve(self, path: str) -> None:
+        """Be the second person, with a login of its own."""
+        if not any(user["login"] == _SECOND_ADMIN for user in await self.get("/users")):
+            await self.gateway.post("/users", {"login": _SECOND_ADMIN, "role": "admin", "password": ADMIN_PASSWORD})
+        async with Gateway(self.gateway.url) as second:
+            await second.sign_in(_SECOND_ADMIN, ADMIN_PASSWORD)
+            waiting = await second.get(path)
+            await second.post(f"{path}/approve", {"fingerprint": waiting["fingerprint"]})
