@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
+from sigmax.domain.admission import broken_filter, funds_of, held_by, walk_of
 from sigmax.domain.depth import Depth, DepthModel, Walk
 from sigmax.domain.fees import EXACT, FeeSchedule
 from sigmax.domain.stops import WaitingStops, is_reached
@@ -160,7 +161,7 @@ class Exchange:
             market.stops.remove(order)
         else:
             market.resting[order.side].remove(_priority(order))
-        asset, amount = _held(order, market.rules)
+        asset, amount = held_by(order, market.rules)
         self.wallets[account_id].unlock(asset, amount)
         return self._with_balances(turn.events, account_id)
 
@@ -198,41 +199,21 @@ class Exchange:
         last = market.depth.last
         if not market.rules.is_tradable or last is None:
             return Refused(Refusal.MARKET_CLOSED)
-        if reason := self._broken_rule(request, market, last):
+        reason = broken_filter(request, market.rules, last) or self._broken_count(request, market)
+        if reason is None and request.stop_price is not None:
+            would_trigger = is_reached(request.kind, request.side, request.stop_price, last)
+            reason = Refusal.WOULD_TRIGGER if would_trigger else None
+        if reason is not None:
             return Refused(reason)
-        walk = Walk((), is_exhausted=False) if request.kind.is_stop else _walk(request, market.depth)
+        walk = walk_of(request, market.depth)
         if request.kind is OrderKind.LIMIT_MAKER and walk.levels:
             return Refused(Refusal.WOULD_TAKE)
         order = self._new_order(request, walk, now_ns)
-        asset, amount = _funds(order, walk, market.rules)
+        asset, amount = funds_of(order, walk, market.rules)
         wallet = self.wallets.get(request.account_id)
         if wallet is None or amount > wallet[asset].free:
             return Refused(Refusal.INSUFFICIENT_BALANCE)
         return _Plan(market, order, walk, asset, amount)
-
-    def _broken_rule(self, request: OrderRequest, market: Market, last: Decimal) -> Refusal | None:
-        rules = market.rules
-        reason: Refusal | None = None
-        if request.stop_price is not None:
-            reason = rules.broken_by_stop_price(request.stop_price)
-        if reason is None and request.price is not None:
-            reason = rules.broken_by_price(request.price, last)
-        if reason is None and request.quantity is not None:
-            reason = rules.broken_by_quantity(request.quantity)
-        if reason is None:
-            worth = request.notional
-            if worth is None:
-                price = request.price or request.stop_price or last
-                worth = EXACT.multiply(price, request.quantity or _ZERO)
-            reason = rules.broken_by_notional(worth)
-        if reason is None:
-            reason = self._broken_count(request, market)
-        if reason is None and (request.account_id, request.client_order_id) in self._by_client_id:
-            reason = Refusal.DUPLICATE_CLIENT_ORDER_ID
-        if reason is None and request.stop_price is not None:
-            would_trigger = is_reached(request.kind, request.side, request.stop_price, last)
-            reason = Refusal.WOULD_TRIGGER if would_trigger else None
-        return reason
 
     def _broken_count(self, request: OrderRequest, market: Market) -> Refusal | None:
         def mine(order_ids: list[int]) -> int:
@@ -244,6 +225,8 @@ class Exchange:
             return Refusal.MAX_NUM_ORDERS
         if request.kind.is_stop and stops >= market.rules.stops_open_max:
             return Refusal.MAX_NUM_ALGO_ORDERS
+        if (request.account_id, request.client_order_id) in self._by_client_id:
+            return Refusal.DUPLICATE_CLIENT_ORDER_ID
         return None
 
     def _new_order(self, request: OrderRequest, walk: Walk, now_ns: int) -> VenueOrder:
@@ -267,7 +250,7 @@ class Exchange:
     def _trigger(self, order: VenueOrder, turn: _Turn) -> None:
         """Let a stop that was reached do what it became."""
         market, wallet = turn.market, self.wallets[order.account_id]
-        held = _held(order, market.rules)
+        held = held_by(order, market.rules)
         order = replace(order, triggered_ns=turn.now_ns, updated_ns=turn.now_ns)
         self._keep(order)
         turn.events.append(Triggered(order))
@@ -376,28 +359,6 @@ class Exchange:
             changed = self.wallets[account_id].take_changed()
             events.extend(BalanceChanged(account_id, asset, balance) for asset, balance in changed)
         return events
-
-
-def _walk(request: OrderRequest, depth: Depth) -> Walk:
-    if request.quantity is not None:
-        return depth.walk(request.side, request.quantity, request.price)
-    if request.notional is not None:
-        return depth.walk_notional(request.side, request.notional)
-    raise ValueError("an order needs a quantity or a notional")
-
-
-def _funds(order: VenueOrder, walk: Walk, rules: TradingRules) -> tuple[str, Decimal]:
-    """Give the asset and the amount to lock at acceptance."""
-    if order.price is not None or order.side is Side.SELL or order.is_waiting:
-        return _held(order, rules)
-    return rules.quote, order.notional if order.notional is not None else walk.notional
-
-
-def _held(order: VenueOrder, rules: TradingRules) -> tuple[str, Decimal]:
-    """Give the asset and the amount that the unfilled part of an order holds."""
-    if order.side is Side.SELL:
-        return rules.base, order.leaves
-    return rules.quote, EXACT.multiply(order.price or order.stop_price or _ZERO, order.leaves)
 
 
 def _priority(order: VenueOrder) -> tuple[Decimal, int]:
