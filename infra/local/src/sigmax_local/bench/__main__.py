@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -18,7 +19,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from sigmax.runtime.migrate import migrate
-from sigmax_local.bench import containers, floor, measures
+from sigmax_local.bench import containers, floor, measures, scaling, stops
 from sigmax_local.environment import make_secrets, repository
 from sigmax_local.servers import Addresses, Servers
 from sigmax_local.testkit.cleaning import Cleaner
@@ -32,6 +33,7 @@ P99_BUDGET = 6.0
 TICKS_BUDGET = 20_000
 ORDERS_BUDGET = 100
 TRACE_RATIOS = (0.01, 1.0)
+STOPS = 40
 
 
 @app.command()
@@ -70,6 +72,14 @@ def bench(
         }
         rate, arrived = step("ticks per second", lambda: measures.ticks_per_second(addresses, folder, ticks))
         order_rate = step("orders per second", lambda: measures.orders_per_second(addresses, folder, orders))
+        scales = [
+            step(
+                f"orders per second, {workers} order-workers",
+                lambda workers=workers: scaling.scale(addresses, folder, workers, orders // 2),  # type: ignore[misc]
+            )
+            for workers in scaling.WORKERS
+        ]
+        exits = step("tick to stop", lambda: stops.stop_latency(addresses, folder, STOPS))
     in_containers = _in_containers(seconds, orders)
     report = {
         "version": version("sigmax"),
@@ -83,6 +93,8 @@ def bench(
         "ticks_per_second": round(rate),
         "ticks_arrived": round(arrived, 6),
         "orders_per_second": round(order_rate, 1),
+        "orders_at_a_venue_of_50_ms": [asdict(each) for each in scales],
+        "tick_to_stop_ms": _quantiles(exits),
         "rss_mb": memory,
         "containers": in_containers,
     }
@@ -148,6 +160,12 @@ def _table(report: dict[str, Any]) -> Table:
     table.add_row("ticks/s, 1,000 instruments", f"{report['ticks_per_second']:,}", f">= {TICKS_BUDGET:,}")
     table.add_row("ticks that arrived", f"{report['ticks_arrived']:.4%}", "100 %")
     table.add_row("orders/s, one order-worker", f"{report['orders_per_second']}", f">= {ORDERS_BUDGET}")
+    for each in report["orders_at_a_venue_of_50_ms"]:
+        pace = f"{each['orders_per_s']} orders/s; accepted after p50 {each['p50_ms']}, p99 {each['p99_ms']} ms"
+        table.add_row(f"venue of 50 ms, order-workers: {each['workers']}", pace, "")
+    stopped = report["tick_to_stop_ms"]
+    figures = f"p50 {stopped['p50']} ms, p99 {stopped['p99']} ms of {stopped['count']}"
+    table.add_row("tick to stop, no strategy and no model alive", figures, "")
     inside = report["containers"]
     if "skipped" in inside:
         table.add_row("the same in containers", f"skipped: {inside['skipped']}", "")

@@ -150,10 +150,10 @@ async def _approve(addresses: Addresses, orders: int, instruments: int) -> None:
         )
 
 
-def approvals(orders: int, instruments: int, key: bytes) -> list[OrderApproved]:
-    """Give signed approvals of orders that fill at once, spread over the instruments."""
+def approvals(orders: int, instruments: int, key: bytes, first: int = 0) -> list[OrderApproved]:
+    """Give signed approvals of orders that fill at once, spread over the instruments from number `first` on."""
     now = datetime.now(UTC)
-    return [sign(_approval(number, number % instruments, now), key) for number in range(orders)]
+    return [sign(_approval(number, number % instruments, now), key) for number in range(first, first + orders)]
 
 
 def _approval(number: int, instrument: int, now: datetime) -> OrderApproved:
