@@ -90,6 +90,20 @@ def test_the_largest_gross_exposure(maximum: str, code: DenialCode | None) -> No
 
 @pytest.mark.parametrize(
     ("maximum", "code"),
+    [("0.0702496", None), ("0.0702495", None), ("0.0702494", DenialCode.EXPOSURE_EXCEEDS_MAX)],
+)
+def test_the_largest_net_exposure(maximum: str, code: DenialCode | None) -> None:
+    assert code_of(decide(limits=some_limits(net_leverage_max=maximum), book=HELD_50)) is code
+
+
+def test_a_short_takes_from_the_net_and_adds_to_the_gross() -> None:
+    holdings = {BTC: Holding(Decimal(50)), ETH: Holding(Decimal(-30))}
+    book, prices = Book(holdings=holdings), {BTC: Decimal(100), ETH: Decimal(100)}
+    assert (book.gross_exposure(prices), book.net_exposure(prices)) == (8000, 2000)
+
+
+@pytest.mark.parametrize(
+    ("maximum", "code"),
     [("7.02496", None), ("7.02495", None), ("7.02494", DenialCode.CONCENTRATION_EXCEEDS_MAX)],
 )
 def test_the_largest_part_of_equity_in_one_instrument(maximum: str, code: DenialCode | None) -> None:
