@@ -71,7 +71,7 @@ class MemoryBooks:
         is_open = account.is_reconciled and account.account.blocked_reason is None
         if not is_open or reconciled_at is None or reconciled_at < now - _RECONCILED_AGE_MAX:
             return None
-        rows = sorted((row for _, row in transaction.all("orders") if row.order.key == key), key=lambda row: row.number)
+        rows = sorted((row for _, row in transaction.all("orders") if row.order.key == key), key=_turn)
         if any(row.order.submission is Submission.SENDING for row in rows):
             return None
         unknown = [row.order for row in rows if row.order.submission is Submission.UNKNOWN]
@@ -171,6 +171,11 @@ class MemoryBooks:
     def _rows(self) -> list[OrderRow]:
         rows: list[OrderRow] = list(self._table("orders").values())
         return [row for row in rows if row.order.approved.account_id == self._terms.account_id]
+
+
+def _turn(row: OrderRow) -> tuple[bool, int]:
+    """Place a row among those of its key: exits first, then the oldest."""
+    return not row.order.approved.reduce_only, row.number
 
 
 def _is_time(order: Order, now: datetime) -> bool:

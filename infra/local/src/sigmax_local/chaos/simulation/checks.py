@@ -20,7 +20,7 @@ CHECKED = {
     "I3": "positions folded anew from fills, fills and sums against the venue's trades",
     "I4": "each transaction, each fill booked once, cash against the venue's",
     "I5": "every request that reached the venue, against its approval and its time",
-    "I6": "every request that reached the venue, against the stages as its claim found them",
+    "I6": "every request that reached the venue, against the stages as its claim found them and against each halt",
     "I7": "outbox, dead letters, and that the others heard everything once",
     "I9": "what the others were told last of each order, against its row",
 }
@@ -159,6 +159,22 @@ def _i5_i6(world: World) -> Iterator[tuple[str, str]]:
         for row in stages:
             if row.stage.severity >= Stage.HALTED.severity:
                 yield "I6", f"{arrival.client_order_id} was sent, claimed while {row.scope} was {row.stage}"
+
+    for since, until in _halts(world):
+        for arrival in world.venue.arrivals:
+            if arrival.was_accepted and since + send_s < arrival.written_at < until:
+                yield "I6", f"{arrival.client_order_id} was sent {arrival.written_at - since:.1f} s after a halt"
+
+
+def _halts(world: World) -> Iterator[tuple[float, float]]:
+    """Give from when to when a scope was known to be halted."""
+    begun: dict[object, float] = {}
+    for at, scope, (row, _) in world.server.stages:
+        if row.stage.severity >= Stage.HALTED.severity:
+            begun.setdefault(scope, at)
+        elif scope in begun:
+            yield begun.pop(scope), at
+    yield from ((since, world.loop.time()) for since in begun.values())
 
 
 def _i7(world: World) -> Iterator[tuple[str, str]]:

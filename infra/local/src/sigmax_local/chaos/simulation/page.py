@@ -99,11 +99,13 @@ class MemoryPage:
             return False
         kept = row.order  # what only a claim writes
         saved = replace(order, claimed_at=kept.claimed_at, send_deadline=kept.send_deadline)
-        self._transaction.put("orders", order.client_order_id, replace(row, order=saved))
-        return any(
+        # The statement looks at the others as it found them, its own row included.
+        is_key_waiting = any(
             each.order.key == order.key and each.order.submission is Submission.READY
             for _, each in self._transaction.all("orders")
         )
+        self._transaction.put("orders", order.client_order_id, replace(row, order=saved))
+        return is_key_waiting
 
     async def expired(self, now: datetime, limit: int) -> list[Order]:
         """Give orders that wait to be sent and may not be any more, locked."""

@@ -14,6 +14,8 @@ from sigmax_local.chaos.simulation.loop import VirtualLoop
 EPOCH = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 """When every run begins, by the true clock."""
 
+_ROUNDING_S = 1e-6
+"""Timers add up floats."""
 _CURRENT: ContextVar["tuple[Process, str] | None"] = ContextVar("simulated_process", default=None)
 _NAMES_OF_ORDERS = ("claimed", "order", "approved", "current", "claim", "after", "request", "delivery", "letter")
 
@@ -101,7 +103,8 @@ class Process:
         self.loop.call_later(seconds, self._thaw)
 
     def _thaw(self) -> None:
-        if not self.is_frozen:
+        if self.loop.time() >= self.frozen_until - _ROUNDING_S:
+            self.frozen_until = 0.0
             waiting, self._waiting = self._waiting, []
             for future in waiting:
                 _wake(future)

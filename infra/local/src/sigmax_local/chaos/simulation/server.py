@@ -227,12 +227,16 @@ class Server:
         """By process: its next commit is lost `before` the server has it, or `after` the server did it."""
         self.claims: dict[tuple[str, int], tuple[Any, ...]] = {}
         """By client order id and fence: the stages as a claim found them. Kept for the checks alone."""
+        self.stages: list[tuple[float, Any, Any]] = []
+        """When each stage was committed: scope, and row. Kept for the checks alone."""
         self._numbers: dict[str, int] = {}
 
     def apply(self, writes: dict[Key, Any]) -> None:
         """Commit rows."""
         for (table, key), value in writes.items():
             rows = self.tables.of(table)
+            if table == "stages":
+                self.stages.append((self.loop.time(), key, value))
             if value is None:
                 rows.pop(key, None)
             else:

@@ -66,6 +66,7 @@ class Arrival:
     written_at: float = 0.0
     skew: timedelta = timedelta()
     """How far the sender's clock was ahead."""
+    was_accepted: bool = False
 
 
 class SimVenue:
@@ -113,6 +114,7 @@ class SimVenue:
             asset, needed = base_of(approved.instrument_id), approved.quantity
         if self.money.get(asset, Decimal(0)) < needed:
             raise RefusedError("InsufficientFunds", "Account has insufficient balance for requested action.")
+        arrival.was_accepted = True
         taken = VenueOrder(f"v{len(self.orders) + 1}", approved, order.symbol)
         self.orders[taken.venue_order_id] = taken
         self._trade_on(taken)
