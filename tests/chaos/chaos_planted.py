@@ -122,11 +122,17 @@ def trust_the_list_of_open_orders(patch: pytest.MonkeyPatch) -> None:
         return next((each for each in resting if each.client_order_id == order.client_order_id), None)
 
     patch.setattr(resolving, "_ask", ask)
+    patch.setattr(resolving, "_unexplained", _nothing)
+
+
+async def _nothing(*_: object) -> None:
+    """Find nothing unexplained."""
 
 
 def prove_absence_by_one_look(patch: pytest.MonkeyPatch) -> None:
-    """The first look that does not find the order ends it."""
+    """The first look that does not find the order ends it, whatever the money says."""
     patch.setattr(resolving, "is_absence_proven", lambda *_: True)
+    patch.setattr(resolving, "_unexplained", _nothing)
 
 
 def claim_without_the_row(patch: pytest.MonkeyPatch) -> None:

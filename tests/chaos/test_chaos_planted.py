@@ -8,7 +8,7 @@ from chaos_planted import PLANTED, Plant
 from sigmax_local.chaos.report import Report
 from sigmax_local.chaos.simulation.run import run
 
-SEEDS_MAX = 1200
+SEEDS_MAX = 600
 
 
 @pytest.mark.parametrize(("plant", "invariant"), PLANTED.values(), ids=PLANTED)
