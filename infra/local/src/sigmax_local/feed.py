@@ -30,6 +30,8 @@ _FILE_LASTS_S = 90
 """A recording of one's own is played so fast that it lasts about so long, when no speed is asked for."""
 _SPEED_MAX = 240.0
 _SPEED_ASKED_MAX = 100_000
+_NIGHT_MAX_S = 3600
+"""On the wall: a weekend at 60x is longer than 40 minutes."""
 _CAPITAL_USD = 500_000
 _UNITS_PER_USD = {"KRW": "1400", "JPY": "150", "BTC": "0.00001", "ETH": "0.0003"}
 """Rough worth of a dollar, so that capital and limits fit what an instrument is quoted in."""
@@ -65,12 +67,17 @@ class Feed:
                 "order_notional_max": _in(self.currency, _ORDER_USD_MAX),
                 "position_notional_max": _in(self.currency, _POSITION_USD_MAX),
             }
-            return {**account, "start_limits": json.dumps({**limits, **self._pace()})}
+            return {**account, **self._gaps(), "start_limits": json.dumps({**limits, **self._pace()})}
         if service == "order-worker":
             return account
         if service == "paper-venue":
             return {"opening_balances": json.dumps({self.currency: _in(self.currency, _CAPITAL_USD)})}
         return {}
+
+    def _gaps(self) -> dict[str, str]:
+        """Say that the nights of a recording which runs faster than the clock are no outages: they last seconds."""
+        is_fast = float(self.collector.get("replay_speed", "1")) > 1
+        return {"ladder_gap_floor_s": str(_NIGHT_MAX_S)} if is_fast else {}
 
     def _pace(self) -> dict[str, object]:
         """Give the limits that count by the clock on the wall, for a recording that runs faster than it.

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from functools import partial
 
 from risk_gate.adapters.exit_metrics import PrometheusExitMeter
@@ -62,7 +63,7 @@ async def wire(service: Service) -> AsyncIterator[None]:
         fleet=fleet,
         sources=sources,
         feed=RedisFeed(service.redis, settings.market_timeout_s, service.clock),
-        ladder=LadderRule(liquidates=settings.ladder_liquidates),
+        ladder=LadderRule(liquidates=settings.ladder_liquidates, gap_floor_s=Decimal(settings.ladder_gap_floor_s)),
         exits=ExitDesk(rules=settings.exit_rules, meter=PrometheusExitMeter()),
     )
     # Decisions on one account wait for one another: more at a time would only take the connections a halt needs.

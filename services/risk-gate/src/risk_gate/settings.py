@@ -45,6 +45,8 @@ class Settings(AuditedSettings):
     """After which a flatten says what is left."""
     ladder_liquidates: bool = True
     """Whether the failure ladder sells what is held, or only stops adding to it."""
+    ladder_gap_floor_s: int = Field(default=0, ge=0, le=86_400)
+    """No shorter gap in the feed counts. Above 0 only where a recording is played faster than it was made."""
     start_limits: dict[str, Any] = Field(default_factory=dict)
     """JSON: limits that differ from the cautious start values when the account is first made."""
 

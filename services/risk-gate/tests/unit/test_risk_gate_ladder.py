@@ -174,6 +174,14 @@ def test_a_recording_of_bars_is_no_outage(price_age_max_s: str, gaps: tuple[int,
             assert (rung.step if rung else 0) == expected
 
 
+def test_a_recording_that_is_played_fast_has_its_nights() -> None:
+    rule = LadderRule(gap_floor_s=Decimal(3600))
+    assert rule.gaps_s(Decimal(2)) == (3600, 3607, 3627)
+    for gap_s, step in ((31, 0), (3600, 0), (3601, 1)):
+        rung = the_rung(a_view(a_market(seconds(gap_s)), watching_since=NOW - timedelta(days=1)), rule)
+        assert (rung.step if rung else 0) == step
+
+
 def test_a_closed_market_is_silent_by_right() -> None:
     assert the_rung(a_view(a_market(seconds(3600), is_open=False))) is None
 

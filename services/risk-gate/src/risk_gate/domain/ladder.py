@@ -40,6 +40,8 @@ class LadderRule:
     gap_cached_s: Decimal = Decimal(3)
     gap_cancel_s: Decimal = Decimal(10)
     gap_halt_s: Decimal = Decimal(30)
+    gap_floor_s: Decimal = Decimal(0)
+    """No shorter gap counts: in a recording that is played fast, a market's night is a gap of seconds."""
     cached_age_max_s: Decimal = Decimal(30)
     """How old data may be that anybody still looks at while the venue fails."""
     mismatch_ask_pct: Decimal = Decimal("0.5")
@@ -53,7 +55,7 @@ class LadderRule:
 
         A recording of bars has a price every few minutes, and is not away in between.
         """
-        cached = max(self.gap_cached_s, price_age_max_s)
+        cached = max(self.gap_cached_s, self.gap_floor_s, price_age_max_s)
         cancel = max(self.gap_cancel_s, cached)
         if cancel == cached:
             cancel += self.gap_cancel_s - self.gap_cached_s
