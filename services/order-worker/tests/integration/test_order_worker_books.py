@@ -232,6 +232,28 @@ async def test_a_worker_whose_chain_was_changed_is_not_ready_and_sends_nothing(
     assert len(venue.submits) == sent
 
 
+async def test_a_sale_of_stocks_is_taxed_and_its_money_is_not_there_before_the_second_business_day(
+    platform: Any, venue: Any, run_service: Any, settings: Settings
+) -> None:
+    venue.price = Decimal(50_000)
+    async with run_service("order-worker", **settings(market="krx", holidays='["2026-01-01"]')):
+        await platform.allow()
+        for number, side in enumerate((Side.BUY, Side.SELL), start=1):
+            approved = platform.approval(number, side=side, limit_price="50000", quantity=Decimal(1) / number)
+            await platform.say(approved)
+            await reach(platform, approved, "filled")
+
+    bought, sold = await platform.rows("SELECT * FROM fills ORDER BY fill_id")
+    assert (bought["fee"], bought["fee_currency"], bought["tax"]) == (7, "USDT", 0)  # 1.5 bps of 50,000, whole units
+    assert (sold["fee"], sold["fee_currency"], sold["tax"]) == (3, "USDT", 50)  # and 20 bps of 25,000
+    taxed = await platform.rows("SELECT amount FROM ledger_entries WHERE ledger_account = 'tax'")
+    assert [row["amount"] for row in taxed] == [50]
+    days = "SELECT min(settles_at - executed_at) AS least, max(settles_at - executed_at) AS most FROM ledger_entries"
+    (waits,) = await platform.rows(f"{days} WHERE execution_id IS NOT NULL")
+    assert timedelta(days=1) < waits["least"] <= waits["most"] < timedelta(days=5)
+    assert {one.rule for one in await ledger(platform)} <= {VENUE}  # this venue took other fees
+
+
 async def _says(worker: Any, what: str) -> bool:
     return what in worker.log.read_text()
 

@@ -149,9 +149,9 @@ async def test_four_workers_under_load_are_never_told_that_they_ask_too_much(
     platform: Any, run_service: Any, settings: Settings
 ) -> None:
     async with a_strict_venue(run_service) as (url, admin), AsyncExitStack() as stack:
-        for replica in range(4):
-            own = {**settings(), "venue_url": url, "replica": str(replica)}
-            await stack.enter_async_context(run_service("order-worker", **own))
+        own = [{**settings(), "venue_url": url, "replica": str(replica)} for replica in range(4)]
+        workers = [run_service("order-worker", **each) for each in own]
+        await asyncio.gather(*(stack.enter_async_context(worker) for worker in workers))
         await platform.allow()
         valid_until = datetime.now(UTC) + timedelta(seconds=90)
         approvals = [

@@ -16,7 +16,7 @@ from sigmax.schemas.types import Side, Stage
 pytestmark = pytest.mark.integration
 Settings = Callable[..., dict[str, str]]
 COINS = ("BTC", "ETH", "SOL", "XRP", "ADA", "DOT")
-ORDERS = 180
+ORDERS = 200
 
 
 async def test_from_one_worker_to_four_and_back_to_one_while_orders_come_in(
@@ -26,48 +26,45 @@ async def test_from_one_worker_to_four_and_back_to_one_while_orders_come_in(
     venue.delay_s = 0.05
     is_over = asyncio.Event()
 
-    async def approve() -> None:
-        valid_until = datetime.now(UTC) + timedelta(seconds=120)
-        for number in range(ORDERS):
+    async def approve() -> int:
+        """Approve orders until all replicas have come and gone; give how many."""
+        number = 0
+        while not is_over.is_set():
+            if number % 100 == 0:
+                await platform.allow(version=1 + number // 100)
             side = Side.SELL if number % 3 == 0 else Side.BUY
             price = "101" if side is Side.BUY else "99"
             instrument_id = f"{COINS[number % len(COINS)]}/USDT@binance"
+            valid_until = datetime.now(UTC) + timedelta(seconds=120)
             changes = {"side": side, "limit_price": price, "instrument_id": instrument_id, "valid_until": valid_until}
             await platform.say(platform.approval(number, **changes))
+            number += 1
             await asyncio.sleep(0.1)
-        is_over.set()
-
-    async def stay_allowed() -> None:
-        while True:
-            await platform.allow()
-            await asyncio.sleep(10)
+        return number
 
     first = run_service("order-worker", **settings())
     await first.__aenter__()
-    telling = asyncio.create_task(stay_allowed())
     approving = asyncio.create_task(approve())
     others = [run_service("order-worker", **settings(replica=str(replica))) for replica in (1, 2, 3)]
     processes = await asyncio.gather(*(other.__aenter__() for other in others))
-    assert not is_over.is_set()
-    await asyncio.sleep(2)
+    await until(lambda: platform.value("SELECT count(DISTINCT worker) = 4 FROM orders"), 60)
     await processes[0].kill()
     await asyncio.sleep(1)
     await first.__aexit__(None, None, None)
     await others[1].__aexit__(None, None, None)
-    await approving
+    is_over.set()
+    orders = await approving
 
     async def are_filled() -> bool:
-        return bool(await platform.value(f"SELECT count(*) = {ORDERS} FROM orders WHERE status = 'filled'"))
+        await platform.allow(version=1 + orders)
+        return bool(await platform.value(f"SELECT count(*) = {orders} FROM orders WHERE status = 'filled'"))
 
     await until(are_filled, 60)
-    workers = await platform.value("SELECT count(DISTINCT worker) FROM orders")
     await until(lambda: platform.value("SELECT count(*) = 0 FROM outbox"))
-    telling.cancel()
     for other in (others[0], others[2]):
         await other.__aexit__(None, None, None)
 
-    assert workers == 4
-    assert len(venue.submits) == len(venue.orders) == ORDERS
+    assert len(venue.submits) == len(venue.orders) == orders
     await sound(platform, venue)
 
 
@@ -77,13 +74,13 @@ async def test_a_halt_stops_four_busy_workers_within_a_second_and_takes_everythi
     venue.symbols = tuple((coin, "USDT") for coin in COINS)
     venue.delay_s = 0.05
     async with AsyncExitStack() as stack:
-        for replica in range(4):
-            await stack.enter_async_context(run_service("order-worker", **settings(replica=str(replica), send_s="0.8")))
+        workers = [run_service("order-worker", **settings(replica=str(replica), send_s="0.8")) for replica in range(4)]
+        await asyncio.gather(*(stack.enter_async_context(worker) for worker in workers))
         await platform.allow()
         valid_until = datetime.now(UTC) + timedelta(seconds=120)
 
         async def approve() -> None:
-            for number in range(400):
+            for number in range(ORDERS):
                 instrument_id = f"{COINS[number % len(COINS)]}/USDT@binance"
                 changes = {"instrument_id": instrument_id, "limit_price": "50", "valid_until": valid_until}
                 await platform.say(platform.approval(number, **changes))
@@ -95,13 +92,13 @@ async def test_a_halt_stops_four_busy_workers_within_a_second_and_takes_everythi
             return len(venue.submits) >= 40
 
         await until(is_busy)
-        halted_at = time.time()
         await platform.allow(Stage.HALTED, version=2)
+        halted_at = time.time()
         await approving
-        await until(lambda: platform.value("SELECT count(*) = 400 FROM orders"))
-        ended = "SELECT count(*) = 400 FROM orders WHERE status IN ('canceled', 'unplaced')"
+        await until(lambda: platform.value(f"SELECT count(*) = {ORDERS} FROM orders"))
+        ended = f"SELECT count(*) = {ORDERS} FROM orders WHERE status IN ('canceled', 'unplaced')"
         await until(lambda: platform.value(ended), 60)
 
     assert venue.last_submit_at - halted_at < 1
-    assert 40 <= len(venue.submits) == len(venue.orders) < 400
+    assert 40 <= len(venue.submits) == len(venue.orders) < ORDERS
     assert {order["status"] for order in venue.orders.values()} == {"CANCELED"}
