@@ -18,7 +18,8 @@ from sigmax.domain.orders import SUBMISSIONS
 from sigmax_local.chaos.simulation import worker
 from sigmax_local.chaos.simulation.books import MemoryBooks
 from sigmax_local.chaos.simulation.broker import Delivery
-from sigmax_local.chaos.simulation.page import MemoryPage, OrderRow
+from sigmax_local.chaos.simulation.page import MemoryPage
+from sigmax_local.chaos.simulation.rows import OrderRow
 from sigmax_local.chaos.simulation.server import Transaction
 from sigmax_local.chaos.simulation.wire import Wire
 

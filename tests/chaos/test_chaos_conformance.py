@@ -18,8 +18,8 @@ from sigmax.runtime.database import Database, asyncpg_url
 from sigmax.schemas.types import Submission
 from sigmax_local.chaos.simulation.books import MemoryBooks
 from sigmax_local.chaos.simulation.loop import VirtualLoop
-from sigmax_local.chaos.simulation.page import AccountRow
 from sigmax_local.chaos.simulation.process import Process
+from sigmax_local.chaos.simulation.rows import AccountRow
 from sigmax_local.chaos.simulation.server import Server
 from sigmax_local.servers import Addresses
 

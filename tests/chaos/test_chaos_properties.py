@@ -29,8 +29,8 @@ from sigmax.domain.orders import SUBMISSIONS, VenueWord
 from sigmax.schemas.types import OrderStatus, Side, Submission
 from sigmax_local.chaos.simulation.books import MemoryBooks
 from sigmax_local.chaos.simulation.loop import VirtualLoop
-from sigmax_local.chaos.simulation.page import AccountRow, OrderRow
 from sigmax_local.chaos.simulation.process import Process
+from sigmax_local.chaos.simulation.rows import AccountRow, OrderRow
 from sigmax_local.chaos.simulation.server import Server
 
 ENDS = (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.EXPIRED)

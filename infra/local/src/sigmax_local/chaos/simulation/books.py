@@ -14,8 +14,9 @@ from order_worker.ports import Account, Claim, PositionRow
 from sigmax.domain.ledger import Position
 from sigmax.schemas.base import Message
 from sigmax.schemas.types import Submission
-from sigmax_local.chaos.simulation.page import AccountRow, MemoryPage, OrderRow
+from sigmax_local.chaos.simulation.page import MemoryPage
 from sigmax_local.chaos.simulation.process import Process
+from sigmax_local.chaos.simulation.rows import AccountRow, OrderRow
 from sigmax_local.chaos.simulation.server import Server, Transaction
 
 _RECONCILED_AGE_MAX = timedelta(seconds=180)

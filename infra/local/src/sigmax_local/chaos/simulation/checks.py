@@ -10,7 +10,7 @@ from order_worker.ports import PositionRow
 from sigmax.domain.ledger import LedgerAccount, Position, fold, imbalance
 from sigmax.schemas.orders import Fill, OrderEvent, PositionChanged
 from sigmax.schemas.types import OrderStatus, Stage, Submission
-from sigmax_local.chaos.simulation.page import FillRow
+from sigmax_local.chaos.simulation.rows import FillRow
 from sigmax_local.chaos.simulation.worker import terms_for
 from sigmax_local.chaos.simulation.world import World
 

@@ -15,9 +15,9 @@ from sigmax.schemas.types import Stage, Submission
 from sigmax_local.chaos.simulation.broker import Broker
 from sigmax_local.chaos.simulation.gate import Gate
 from sigmax_local.chaos.simulation.loop import VirtualLoop
-from sigmax_local.chaos.simulation.page import AccountRow, OrderRow
 from sigmax_local.chaos.simulation.plan import Plan, Strike
 from sigmax_local.chaos.simulation.process import Point, Process, point_of, trace_tasks
+from sigmax_local.chaos.simulation.rows import AccountRow, OrderRow
 from sigmax_local.chaos.simulation.server import Server
 from sigmax_local.chaos.simulation.strikes import FAULTS
 from sigmax_local.chaos.simulation.venue import SimVenue
