@@ -9,7 +9,7 @@ from risk_gate_builders import BTC, ETH, NOW, a_quote, a_reconciliation, an_acco
 
 from risk_gate.domain.facts import Outcomes, Unknown
 from risk_gate.domain.losses import Marks
-from risk_gate.domain.market_view import concerned, fresh_prices, market_views, twins
+from risk_gate.domain.market_view import RecentPrices, concerned, fresh_prices, market_views, twins
 from risk_gate.domain.situation import Holding
 from risk_gate.domain.watchdogs import Vigil, Watched, account_downs, blind_down, reconciliation_down
 from sigmax.schemas.orders import Difference
@@ -171,10 +171,32 @@ def test_the_other_price_is_our_venues_last_fill_or_else_another_market(fill_age
     instruments = {BTC: an_instrument(), KRAKEN_BTC: an_instrument(instrument_id=KRAKEN_BTC, market="kraken")}
     quotes = {BTC: a_quote(), KRAKEN_BTC: a_quote(KRAKEN_BTC, "103")}
     fills = {} if fill_age is None else {BTC: (Decimal(98), NOW - fill_age)}
-    (view,) = market_views([BTC], instruments, quotes, fills, NOW)
+    (view,) = market_views([BTC], instruments, quotes, fills=fills, recent=RecentPrices(), now=NOW)
     assert (view.price, view.other_price, view.newest_at) == (Decimal(100), Decimal(other), NOW)
 
 
 def test_an_instrument_that_is_listed_no_more_has_a_gap_and_no_price() -> None:
-    (view,) = market_views([BTC], {}, {}, {}, NOW)
+    (view,) = market_views([BTC], {}, {}, fills={}, recent=RecentPrices(), now=NOW)
     assert (view.newest_at, view.price, view.other_price, view.is_open) == (None, None, None, True)
+
+
+@pytest.mark.parametrize(("fill", "nearest"), [("95", "98"), ("98", "98"), ("99.5", "99.5"), ("101", "100")])
+def test_a_fill_is_held_against_the_prices_of_its_own_time(fill: str, nearest: str) -> None:
+    """A market that moved since is no mismatch."""
+    instruments, recent = {BTC: an_instrument()}, RecentPrices()
+    for second, last in enumerate(("100", "98", "99")):
+        now = NOW + timedelta(seconds=second)
+        quotes = {BTC: a_quote(last=last, at=now)}
+        (view,) = market_views([BTC], instruments, quotes, fills={BTC: (Decimal(fill), NOW)}, recent=recent, now=now)
+    assert (view.price, view.other_price) == (Decimal(nearest), Decimal(fill))
+
+
+def test_prices_of_long_ago_are_forgotten() -> None:
+    recent = RecentPrices()
+    recent.note({BTC: Decimal(90)}, NOW)
+    recent.note({BTC: Decimal(100)}, NOW + timedelta(seconds=8))
+    assert recent.nearest(BTC, Decimal(80)) == 90
+    recent.note({BTC: Decimal(100)}, NOW + timedelta(seconds=8) + A_MICROSECOND)
+    assert recent.nearest(BTC, Decimal(80)) == 100
+    recent.note({}, NOW + timedelta(minutes=1))
+    assert recent.nearest(BTC, Decimal(80)) is None

@@ -1,5 +1,6 @@
 """What the ladder sees of the markets: made from quotes, fills, and what is held."""
 
+from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -10,6 +11,30 @@ from sigmax.schemas.market import Instrument, Quote, moment, symbol_of
 
 FILL_AGE_MAX = timedelta(seconds=5)
 """An older fill says nothing of the price now: markets move."""
+_PRICES_KEPT = FILL_AGE_MAX + timedelta(seconds=3)
+
+
+class RecentPrices:
+    """The prices of the last seconds, as this replica saw them: a fill is held against those of its own time."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, deque[tuple[datetime, Decimal]]] = {}
+
+    def note(self, prices: Mapping[str, Decimal], now: datetime) -> None:
+        """Remember what was just seen, and forget what is old."""
+        for name, price in prices.items():
+            self._seen.setdefault(name, deque()).append((now, price))
+        for name in list(self._seen):
+            seen = self._seen[name]
+            while seen and now - seen[0][0] > _PRICES_KEPT:
+                seen.popleft()
+            if not seen:
+                del self._seen[name]
+
+    def nearest(self, name: str, price: Decimal) -> Decimal | None:
+        """Give the price in the range of the last seconds that is nearest to a price; None where none was seen."""
+        prices = [each for _, each in self._seen.get(name, ())]
+        return min(max(price, min(prices)), max(prices)) if prices else None
 
 
 def concerned(accounts: Iterable[Watched], instruments: Mapping[str, Instrument]) -> frozenset[str]:
@@ -55,23 +80,29 @@ def market_views(
     names: Collection[str],
     instruments: Mapping[str, Instrument],
     quotes: Mapping[str, Quote],
+    *,
     fills: Mapping[str, tuple[Decimal, datetime]],
+    recent: RecentPrices,
     now: datetime,
 ) -> tuple[MarketView, ...]:
     """Give what the ladder sees of each instrument. One that the collector does not list any more has no price."""
     prices = fresh_prices(quotes, instruments, now)
+    recent.note({name: prices[name] for name in names if name in prices}, now)
     others = twins(names, instruments)
     found = []
     for name in names:
         instrument, quote = instruments.get(name), quotes.get(name)
-        other_price, other_name = _elsewhere(fills.get(name), others[name], prices, now)
+        price, fill = prices.get(name), fills.get(name)
+        other_price, other_name = _elsewhere(others[name], prices)
+        if fill is not None and now - fill[1] <= FILL_AGE_MAX:
+            price, other_price, other_name = recent.nearest(name, fill[0]), fill[0], "at our venue's last fill"
         found.append(
             MarketView(
                 instrument_id=name,
                 price_age_max_s=Decimal(str(instrument.price_age_max_s)) if instrument else Decimal(0),
                 newest_at=moment(quote.received_ns) if quote else None,
                 is_open=instrument.is_tradable if instrument else True,
-                price=prices.get(name),
+                price=price,
                 other_price=other_price,
                 other_name=other_name,
             )
@@ -79,12 +110,8 @@ def market_views(
     return tuple(found)
 
 
-def _elsewhere(
-    fill: tuple[Decimal, datetime] | None, others: Iterable[str], prices: Mapping[str, Decimal], now: datetime
-) -> tuple[Decimal | None, str]:
-    """Give the price at which our venue just filled, or else the one at another market, and whose it is."""
-    if fill is not None and now - fill[1] <= FILL_AGE_MAX:
-        return fill[0], "at our venue's last fill"
+def _elsewhere(others: Iterable[str], prices: Mapping[str, Decimal]) -> tuple[Decimal | None, str]:
+    """Give the price at another market, and which that is."""
     twin = next((name for name in others if name in prices), None)
     return (None, "") if twin is None else (prices[twin], f"at {twin}")
 

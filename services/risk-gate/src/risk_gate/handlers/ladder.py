@@ -25,7 +25,7 @@ async def see(accounts: Sequence[Watched], since: datetime, world: World) -> tup
     quotes = await world.market.quotes({*held, *names, *others})
     fills = {name: fill for each in accounts for name, fill in each.fills.items()}
     now = world.clock.now()
-    markets = market_views(names, instruments, quotes, fills, now)
+    markets = market_views(names, instruments, quotes, fills=fills, recent=world.recent, now=now)
     if is_any_quiet(markets, world.ladder, now):
         quotes = {**await world.market.quotes(set(instruments)), **quotes}
     view = View(

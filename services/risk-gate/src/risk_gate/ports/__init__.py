@@ -10,6 +10,7 @@ from uuid import UUID
 from risk_gate.domain.book import FillEffect
 from risk_gate.domain.judging import Proposal
 from risk_gate.domain.ladder import LadderRule
+from risk_gate.domain.market_view import RecentPrices
 from risk_gate.domain.situation import Account, Situation
 from risk_gate.domain.stages import CurrentStage
 from risk_gate.domain.watchdogs import Vigil
@@ -140,4 +141,5 @@ class World:
     sources: SourcesPort
     ladder: LadderRule = field(default_factory=LadderRule)
     vigil: Vigil = field(default_factory=Vigil)
+    recent: RecentPrices = field(default_factory=RecentPrices)
     exits: ExitDesk = field(default_factory=ExitDesk)
