@@ -1,6 +1,7 @@
 """What stands around the workers: risk-gate's voice, the market and its admin, and a look into every table."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ import aio_pika
 import asyncpg
 import httpx2
 from aio_pika.abc import AbstractIncomingMessage
+from aio_pika.exceptions import AMQPError
 from redis.asyncio import Redis
 
 from sigmax.domain.approval import client_order_id, sign
@@ -33,6 +35,7 @@ _TICK, _LOT = Decimal("0.01"), Decimal("0.0001")
 _TELL_S = 20.0
 """Workers stop when they have not heard of a stage for 120 s."""
 _POLL_S = 0.05
+_RESTART_S = 30.0
 _ALERTS = "order_worker.alert.v1"
 
 
@@ -94,7 +97,8 @@ class Gate:
         """Tell them again and again."""
         while True:
             await asyncio.sleep(_TELL_S)
-            await self.tell_stages()
+            with contextlib.suppress(OSError, TimeoutError, AMQPError):  # the broker is being restarted
+                await self.tell_stages()
 
     async def stage(self, scope: Scope, scope_id: str, stage: Stage, version: int | None = None) -> StageChanged:
         """Set a stage, and give what was told; an explicit `version` may be an old one."""
@@ -197,11 +201,22 @@ class Gate:
     # the tables
     async def rows(self, sql: str, *values: object) -> Sequence[Any]:
         """Read rows of any schema."""
-        return list(await self.pool.fetch(sql, *values))
+        return list(await self._asked(lambda: self.pool.fetch(sql, *values)))
 
     async def value(self, sql: str, *values: object) -> Any:
         """Read one value of any schema."""
-        return await self.pool.fetchval(sql, *values)
+        return await self._asked(lambda: self.pool.fetchval(sql, *values))
+
+    async def _asked(self, ask: Callable[[], Awaitable[Any]]) -> Any:
+        """Ask again while Postgres is being restarted."""
+        deadline = asyncio.get_running_loop().time() + _RESTART_S
+        while True:
+            try:
+                return await ask()
+            except (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError):
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+            await asyncio.sleep(_POLL_S)
 
     async def order(self, approved: OrderApproved) -> Any:
         """Give an order's row; None before there is one."""
@@ -234,7 +249,7 @@ async def open_gate(addresses: Addresses, run: str, venue_url: str) -> AsyncIter
     password = addresses.secrets.get("risk_gate", "rabbitmq_password")
     publisher = Publisher(amqp_url(addresses.rabbitmq_url, "risk_gate", password))
     await publisher.open()
-    pool = await asyncpg.create_pool(addresses.admin_urls[0], min_size=1, max_size=6)
+    pool = await asyncpg.create_pool(addresses.admin_urls[0], min_size=0, max_size=6)
     async with (
         httpx2.AsyncClient(base_url=venue_url, trust_env=False, timeout=10) as admin,
         await aio_pika.connect_robust(addresses.admin_urls[2]) as ear,
