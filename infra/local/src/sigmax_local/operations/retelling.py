@@ -92,6 +92,7 @@ def _fill(row: dict[str, Any]) -> Fill:
     return Fill.model_validate(
         {
             **{name: row[name] for name in Fill.model_fields if name in row},
+            "fee": Decimal(row["fee"]) + Decimal(row.get("tax", 0)),  # the message tells all that is kept of a trade
             **Fill.after(_cause(row), datetime.fromisoformat(row["recorded_at"]), part=row["execution_id"]),
         }
     )
