@@ -16,6 +16,8 @@ log = structlog.get_logger()
 
 _ANSWER_S = 1.0
 """Longer than Redis ever takes on a busy host; whoever waited so long does without."""
+_AWAY_S = 1.0
+"""Between two tries of a Redis that does not answer: nobody waits for it meanwhile."""
 _KEPT_MS = 600_000
 
 # The same arithmetic as `domain.budget.Bucket`; times are milliseconds, because a script may not ask for the time.
@@ -83,6 +85,8 @@ class RedisBudget:
         self._script: Any = redis.register_script(_SCRIPT)
         self._alone = _Alone(limits.alone, clock)
         self._limits = limits
+        self._away: tuple[int, str] = (0, "")
+        """Until when, in nanoseconds, Redis is not asked, and why."""
 
     @property
     def limits(self) -> Limits:
@@ -137,12 +141,17 @@ class RedisBudget:
 
     async def _run(self, kind: Kind, amount: float, reserve: float, close_s: float = 0.0) -> int:
         limit = self._limits.of(kind)
+        now_ns = self._clock.now_ns()
+        away_until, why = self._away
+        if now_ns < away_until:
+            raise BudgetUnreadableError(why)
         numbers = (
-            self._clock.now_ns() // 1_000_000,
+            now_ns // 1_000_000,
             *(limit.capacity, limit.per_s / 1000, amount, reserve, close_s * 1000, SLOWED_FOR_S * 1000, _KEPT_MS),
         )
         try:
             async with asyncio.timeout(_ANSWER_S):
                 return int(await self._script(keys=[self._keys[kind]], args=numbers))
         except (RedisError, OSError, TimeoutError) as error:
-            raise BudgetUnreadableError(f"{type(error).__name__}: {error}") from error
+            self._away = (self._clock.now_ns() + int(_AWAY_S * 1e9), f"{type(error).__name__}: {error}")
+            raise BudgetUnreadableError(self._away[1]) from error
