@@ -1,5 +1,7 @@
 import asyncio
+import json
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import httpx2
 import jwt
 import pytest
 
+from api_gateway.domain.audit import GENESIS, AuditEntry, chain_hash
 from api_gateway.settings import Settings
 from sigmax.runtime.settings import SettingsError
 
@@ -160,6 +163,48 @@ async def test_the_audit_chain_holds_and_a_changed_entry_is_found(live: Any) -> 
     await superuser.execute("UPDATE api_gateway.audit SET actor = 'eve' WHERE entry_id = 2")
     await superuser.close()
     assert (await admin.get("/api/v1/audit/check")).json()["broken_at"] == 2
+
+
+async def test_entries_from_before_the_chain_are_verified_as_they_were_made(live: Any) -> None:
+    """The rows of an older release have their hashes beside them; the chain says where those ended."""
+    admin = await live.signed_in()
+    superuser = await asyncpg.connect(
+        live.servers.admin_urls[0],
+        server_settings={"session_replication_role": "replica", "search_path": "api_gateway"},
+    )
+    await superuser.execute("DELETE FROM audit; DELETE FROM audit_log")
+    previous, at = GENESIS, datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+    for number in range(1, 6):
+        entry = AuditEntry(at, "mina", "login", "mina", {"n": str(number)}, "10.0.0.9")
+        values = (number, at, "mina", "login", "mina", json.dumps(entry.detail), "10.0.0.9")
+        await superuser.execute(
+            "INSERT INTO audit VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            *values,
+            previous,
+            previous := chain_hash(previous, entry),
+        )
+    await superuser.execute("SELECT setval(pg_get_serial_sequence('audit', 'entry_id'), 100)")
+    told = "jsonb_build_object('entries', 5, 'head', $1::text)"
+    await superuser.execute(f"SELECT audit_append('audit_before', 'audit', NULL, {told})", previous)
+    await live.http.post("/api/v1/auth/login", json={"login": "admin", "password": "no password of anybody's"})
+    check = (await admin.get("/api/v1/audit/check")).json()
+    assert check["is_whole"], check
+    listed = (await admin.get("/api/v1/audit")).json()["items"]
+    assert listed[0]["action"] == "login_failed"
+    assert [item["entry_id"] for item in listed[-5:]] == [5, 4, 3, 2, 1]
+    assert all(len(item["hash"]) == 64 for item in listed)
+
+    for tampering, entry_id in (
+        ('UPDATE audit SET detail = \'{"n": "9"}\' WHERE entry_id = 3', 3),
+        ("DELETE FROM audit WHERE entry_id = 5", 5),
+    ):
+        await superuser.execute("CREATE TABLE public.kept_audit AS SELECT * FROM audit")
+        await superuser.execute(tampering)
+        assert (await admin.get("/api/v1/audit/check")).json()["broken_at"] == entry_id
+        await superuser.execute("DELETE FROM audit; INSERT INTO audit SELECT * FROM public.kept_audit")
+        await superuser.execute("DROP TABLE public.kept_audit")
+    assert (await admin.get("/api/v1/audit/check")).json()["is_whole"]
+    await superuser.close()
 
 
 async def test_the_gateways_own_role_cannot_change_the_audit(live: Any) -> None:

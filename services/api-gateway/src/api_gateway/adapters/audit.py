@@ -41,6 +41,7 @@ _CHAINED = (
     "SELECT position, at, kind, subject, correlation_id, entry, previous, hash FROM audit_log"  # noqa: S608
     f" WHERE position > :last ORDER BY position LIMIT {_BATCH}"
 )
+_BEFORE = "SELECT entry::jsonb -> 'data' AS data FROM audit_log WHERE kind = 'audit_before'"
 _DIFFERING = """
 SELECT coalesce(a.entry_id, l.subject::bigint) AS entry_id FROM audit a
 FULL JOIN (SELECT subject, entry::jsonb -> 'data' AS data FROM audit_log WHERE kind = 'audit') l
@@ -89,6 +90,10 @@ class PostgresAudit:
         """Walk the rows from before the chain, then the chain, and hold the audit against it."""
         async with self._database.reading() as session:
             count, head, broken = await _verify_old(session)
+            for before in await rows(session, _BEFORE):
+                told = parsed(before["data"])
+                if broken is None and (told["entries"], told["head"]) != (count, head):
+                    broken = Break(count + 1, f"{count} entries stand where there were {told['entries']}")
             if broken is None:
                 walk = Walk()
                 while broken is None and (found := await rows(session, _CHAINED, {"last": walk.head.position})):
