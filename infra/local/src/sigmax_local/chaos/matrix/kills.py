@@ -6,7 +6,7 @@ from functools import partial
 
 from sigmax_local.chaos.matrix.points import Blow, Flag, Point
 from sigmax_local.chaos.matrix.scenarios import Scenario, Turn
-from sigmax_local.chaos.matrix.scene import STRIKE_S, Kind, Scene, require
+from sigmax_local.chaos.matrix.scene import STRIKE_S, Kind, Scene
 from sigmax_local.testkit.fault_proxy import Loss
 
 _STOP_S = 5.5
@@ -40,11 +40,7 @@ async def stopped(scene: Scene, point: Point, kind: Kind) -> str:
         worker = await scene.strike(approved, point, Blow.STOP)
         await asyncio.sleep(_STOP_S)
         worker.signal(signal.SIGCONT)
-    row = await scene.reach(approved, "unplaced", "filled", "new", "partially_filled")
-    there = len(await scene.gate.venue_orders(approved))
-    require(there <= 1, f"the venue has {there} orders")
-    require((there == 1) is (row["submission"] == "acked"), f"{there} orders at the venue, {row['submission']} here")
-    return f"{there} orders, {row['submission']}"
+    return await scene.at_most_one(approved)
 
 
 async def killed_while_asking(scene: Scene, point: Point, passing: int, *, is_there: bool) -> str:

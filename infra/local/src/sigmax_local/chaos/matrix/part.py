@@ -1,6 +1,7 @@
 """The matrix as a part of `make chaos`: private servers, all cells, and what came of them."""
 
 import asyncio
+import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Collection
@@ -38,6 +39,8 @@ def play_matrix(
         red = sum(each.is_red for each in ended)
         tell(f"matrix: {len(ended)} of {expected + 1} cells, {red} red", len(ended) / (expected + 1))
 
+    for library in ("aio_pika", "aiormq"):  # every restart of the broker is a page of theirs
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     report.checked[WHERE] = CHECKED
     folder = Path(tempfile.mkdtemp(prefix="sigmax-chaos-"))
     folder.chmod(0o711)  # the user that runs Postgres passes through

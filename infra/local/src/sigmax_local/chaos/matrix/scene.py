@@ -148,6 +148,14 @@ class Scene:
         await self.until(is_heard, "it is told that the order is unplaced", STRIKE_S)
         return "0 orders, unplaced"
 
+    async def at_most_one(self, approved: OrderApproved) -> str:
+        """Wait for the order's end, whichever it is; here and at the venue it is the same."""
+        row = await self.reach(approved, "unplaced", "filled", "new", "partially_filled")
+        there = len(await self.gate.venue_orders(approved))
+        require(there <= 1, f"the venue has {there} orders")
+        require((there == 1) is (row["submission"] == "acked"), f"{there} at the venue, {row['submission']} here")
+        return f"{there} orders, {row['submission']}"
+
     # striking
     @asynccontextmanager
     async def striking(self) -> AsyncIterator[None]:
