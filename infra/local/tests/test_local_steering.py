@@ -37,6 +37,7 @@ class Answering:
         self.asked: list[tuple[str, str, Any]] = []
         self.waiting = [APPROVAL]
         self.approvers = 1
+        self.flattenings: list[Any] = []
 
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
         path = request.url.path.removeprefix("/api/v1")
@@ -56,10 +57,13 @@ class Answering:
         if path == "/risk/limits" and body is None:
             values = {"leverage_max": "1", "instruments_allowed": None}
             return [{"account_id": "paper", "version": 3, "values": values, "changed_by": "admin, mina"}]
+        if path == "/risk/flattenings":
+            return {"items": self.flattenings}
         if path in {"/risk/stages", "/risk/postures"} and body is None:
             return []
         waits = path in {"/risk/resume", "/risk/limits", "/risk/release", "/ledger/transfers"}
         return {
+            "command_id": "8e03978e",
             "command": "halt",
             "subject": "global",
             "values": {},
@@ -159,6 +163,19 @@ def test_what_waits_says_what_the_second_person_types(
     assert [asked[2] for asked in answering.asked] == [body]
     assert "sigmax approve 8e03978e --as <login>" in told.stdout
     assert "sigmax user add" not in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("is_flat", "left", "said"),
+    [
+        (True, [], "Nothing is held that could be sold."),
+        (False, [{"quantity": "0.1", "instrument_id": "BTC/USDT@x", "reason": "closed"}], "0.1 BTC/USDT@x: closed"),
+        (None, [], "It goes on"),
+    ],
+)
+def test_a_flatten_says_what_is_left_and_why(answering: Answering, is_flat: Any, left: Any, said: str) -> None:
+    answering.flattenings = [{"flattening_id": "8e03978e", "is_flat": is_flat, "remaining": left}]
+    assert said in invoke("flatten", "--yes").stdout
 
 
 def test_who_is_alone_is_told_how_to_make_the_second_login(answering: Answering) -> None:

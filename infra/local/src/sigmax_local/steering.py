@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
+from rich.console import RenderableType
 
 from sigmax.schemas.types import Posture, Scope, Stage
 from sigmax_local import people, steering_view
@@ -96,7 +97,7 @@ def flatten(
     body = _scoped(scope, scope_id, reason)
     if not yes:
         typer.confirm(f"Cancel and sell everything of {body['scope']} {body['scope_id']}?", abort=True)
-    give(context, stack, login, "POST", "/risk/flatten", body={**body, "everything": everything})
+    give(context, stack, login, "POST", "/risk/flatten", body={**body, "everything": everything}, told=_left)
 
 
 @app.command()
@@ -266,6 +267,11 @@ def _scoped(scope: Scope, scope_id: str, reason: str) -> dict[str, str]:
     if (scope is Scope.GLOBAL) == bool(scope_id):
         raise typer.BadParameter("Say --id with --scope account, strategy, instrument, or venue; global has none.")
     return {"scope": scope.value, "scope_id": scope_id or scope.value, "reason": reason}
+
+
+async def _left(gateway: Gateway, command: dict[str, Any]) -> RenderableType:
+    found = (await gateway.get("/risk/flattenings", limit="20"))["items"]
+    return steering_view.flattening(command, [one for one in found if one["flattening_id"] == command["command_id"]])
 
 
 def _change(text: str) -> tuple[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from sigmax_local import people, steering_view
 from sigmax_local.gateway import Gateway, GatewayError
@@ -21,6 +21,15 @@ _POLL_S = 0.3
 _UNDER_WAY = frozenset({"requested"})
 
 console = Console()
+
+
+Told = Callable[[Gateway, dict[str, Any]], Awaitable[RenderableType]]
+"""Says what became of a command."""
+
+
+async def outcome(_gateway: Gateway, command: dict[str, Any]) -> RenderableType:
+    """Say how far a command has come."""
+    return steering_view.outcome(command)
 
 
 @dataclass(frozen=True)
@@ -57,18 +66,24 @@ def show(
 
 
 def give(
-    context: typer.Context, kind: Kind | None, login: str, method: str, path: str, *, body: dict[str, Any]
+    context: typer.Context,
+    kind: Kind | None,
+    login: str,
+    method: str,
+    path: str,
+    *,
+    body: dict[str, Any],
+    told: Told = outcome,
 ) -> None:
     """Give a command, wait a little for its effect, and say how far it has come and what is to be done."""
 
-    async def hand_in(gateway: Gateway) -> tuple[Any, Any]:
+    async def hand_in(gateway: Gateway) -> RenderableType:
         given = await gateway.command(method, path, body, secrets.token_hex(16))
         if given["approval_url"]:
-            return given, await gateway.get(given["approval_url"].removeprefix("/api/v1"))
-        return await settled(gateway, given["status_url"]), None
+            return steering_view.waits(await gateway.get(given["approval_url"].removeprefix("/api/v1")))
+        return await told(gateway, await settled(gateway, given["status_url"]))
 
-    given, approval = talk_with(context, kind, login, hand_in)
-    console.print(steering_view.outcome(given) if approval is None else steering_view.waits(approval))
+    console.print(talk_with(context, kind, login, hand_in))
 
 
 async def settled(gateway: Gateway, status_url: str) -> Any:

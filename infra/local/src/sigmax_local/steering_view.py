@@ -23,6 +23,15 @@ def outcome(command: dict[str, Any]) -> Text:
     return Text(_OUTCOMES[command["status"]].format(what=_what(command), status_url=command["status_url"]))
 
 
+def flattening(command: dict[str, Any], found: list[dict[str, Any]]) -> RenderableType:
+    """Say how a flatten ended, and what is left and why; or that it goes on."""
+    if not found or found[0]["is_flat"] is None:
+        return Group(outcome(command), Text("It goes on; what is left in the end is an alert, and on the page."))
+    left = [f"  {one['quantity']} {one['instrument_id']}: {one['reason']}" for one in found[0]["remaining"]]
+    said = "Nothing is held that could be sold." if found[0]["is_flat"] else "It did not end flat."
+    return Text("\n".join([said, *(["Left:"] if left else []), *left]))
+
+
 def waits(approval: dict[str, Any]) -> RenderableType:
     """Say that a request waits, and what its second person types."""
     short = approval["approval_id"][:8]
