@@ -191,6 +191,8 @@ async def test_a_failing_venue_climbs_its_ladder_in_time_and_each_rung_is_told_o
     assert [alert.values["step"] for alert in told] == ["1", "2", "3"]
     assert [step.step for step, _ in fake.state.standing.rungs] == [1, 2, 3]
     assert [rung.is_grave for _, rung in fake.state.standing.rungs if rung] == [False, True, True]
+    (flattening,) = fake.state.guarded.flattenings.values()
+    assert (flattening.scope, flattening.scope_id, flattening.requested_by) == (*VENUE, "risk-gate")
 
 
 async def test_when_the_fault_ends_nothing_goes_up_and_a_person_hears_that_it_may() -> None:

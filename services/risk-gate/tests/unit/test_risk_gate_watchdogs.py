@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from risk_gate_builders import BTC, ETH, NOW, a_quote, a_reconciliation, an_account, an_instrument, some_limits
 
-from risk_gate.domain.facts import Outcomes, Unknown
+from risk_gate.domain.facts import Outcomes, Unknown, VenueState
 from risk_gate.domain.losses import Marks
 from risk_gate.domain.market_view import RecentPrices, concerned, fresh_prices, market_views, twins
 from risk_gate.domain.situation import Holding
-from risk_gate.domain.watchdogs import Vigil, Watched, account_downs, blind_down, reconciliation_down
+from risk_gate.domain.watchdogs import Vigil, Watched, account_downs, blind_down, reconciliation_down, venues_of
 from sigmax.schemas.orders import Difference
 from sigmax.schemas.types import Scope, Stage
 
@@ -104,6 +104,32 @@ def test_books_that_disagree_halt_and_a_clock_alone_does_not(differences: list[s
 
 def test_dust_halts_nobody() -> None:
     assert reconciliation_down(a_reconciliation(differences=(a_difference("cash", is_dust=True),))) is None
+
+
+def told(as_of_s: int = 0, failing_s: int | None = None) -> VenueState:
+    since = None if failing_s is None else NOW - timedelta(seconds=failing_s)
+    return VenueState("paper", since is None, since, Decimal(0), 0, NOW - timedelta(seconds=as_of_s))
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        ([told(5)], told(5)),
+        ([None], None),
+        ([told(5), told(70)], told(70)),
+        ([told(70), told(0, failing_s=1)], told(0, failing_s=1)),
+        ([told(0, failing_s=40), told(0, failing_s=50)], told(0, failing_s=50)),
+        ([told(5), None], None),
+    ],
+)
+def test_of_one_venue_the_worst_word_counts(states: list[VenueState | None], expected: VenueState | None) -> None:
+    assert venues_of([watched(venue=state) for state in states]) == {"paper": expected}
+
+
+def test_an_account_that_nobody_runs_any_more_says_nothing_of_a_venue() -> None:
+    idle = watched(holdings={}, venue=None)
+    assert venues_of([idle, watched(venue=told(5))]) == {"paper": told(5)}
+    assert venues_of([idle]) == {"paper": None}
 
 
 # The vigil -----------------------------------------------------------------------------------------------------------

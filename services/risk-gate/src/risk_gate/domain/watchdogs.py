@@ -3,6 +3,7 @@
 Down at once and never up: as long as a cause stands, what a person raised falls again with the next look.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -67,6 +68,29 @@ def account_downs(watched: Watched, prices: dict[str, Decimal]) -> list[StageCha
     if equity is not None:
         found.append(loss_stage(watched.marks, equity, watched.limits))
     return [StageChange(Scope.ACCOUNT, account_id, *down) for down in found if down is not None]
+
+
+def venues_of(accounts: Iterable[Watched]) -> dict[str, VenueState | None]:
+    """Give the worst that was last told of each venue; None where an account heard nothing of its own.
+
+    An account that holds nothing and has no order working speaks only where no other trades there: nobody may run it
+    any more.
+    """
+    by_venue: dict[str, list[Watched]] = {}
+    for each in accounts:
+        by_venue.setdefault(each.account.venue, []).append(each)
+    found: dict[str, VenueState | None] = {}
+    for venue, group in by_venue.items():
+        states = [each.venue for each in group if each.instruments] or [each.venue for each in group]
+        told = [state for state in states if state is not None]
+        found[venue] = min(told, key=_badness) if len(told) == len(states) else None
+    return found
+
+
+def _badness(state: VenueState) -> tuple[bool, datetime]:
+    """Rank what was told of a venue, the worst first."""
+    is_failing = not state.is_answering and state.failing_since is not None
+    return not is_failing, (state.failing_since or state.as_of) if is_failing else state.as_of
 
 
 def reconciliation_down(reconciled: Reconciled) -> StageChange | None:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from risk_gate.domain.ladder import Rung, Step, View, climbed, eased
 from risk_gate.domain.market_view import concerned, fresh_prices, is_any_quiet, market_views, twins
 from risk_gate.domain.stages import PLATFORM, StageChange, stops_sends
-from risk_gate.domain.watchdogs import Watched
+from risk_gate.domain.watchdogs import Watched, venues_of
 from risk_gate.handlers.flattening import start_flattening
 from risk_gate.handlers.stages import cancel_open
 from risk_gate.ports import LedgerPort, World
@@ -30,7 +30,7 @@ async def see(accounts: Sequence[Watched], since: datetime, world: World) -> tup
         quotes = {**await world.market.quotes(set(instruments)), **quotes}
     view = View(
         watching_since=since,
-        venues={each.account.venue: each.venue for each in accounts},
+        venues=venues_of(accounts),
         markets=markets,
         feed_newest_at=max((moment(quote.received_ns) for quote in quotes.values()), default=None),
         feed_size=len(instruments),
