@@ -1,13 +1,13 @@
 """I1 to I9 over the tables of order-worker, the venue, and RabbitMQ: the venue's tables are the truth."""
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import aio_pika
 
 from sigmax.domain.approval import verify
+from sigmax.domain.audit import Link, Walk
 from sigmax.runtime.rights import rabbitmq_definitions
 from sigmax.schemas.orders import OrderApproved
 from sigmax_local.chaos.matrix.gate import ACCOUNT, Gate
@@ -24,7 +24,7 @@ CHECKED = {
     "I5": "signature and lifetime of the approval of each order that was sent, and no stranger at the venue",
     "I6": "times of sends against the times in which their scope was halted",
     "I7": "rows in the outbox, messages in the dead letters",
-    "I8": "the audit chain of order-worker",
+    "I8": "the audit chain of order-worker, from its first row to its last",
     "I9": "the open quantity that order-worker counts against the venue's open orders",
 }
 PATIENCE_S = 20.0
@@ -79,6 +79,10 @@ _I9 = """
       (SELECT coalesce(sum(orig_qty - executed_qty), 0) FROM paper_venue.orders v WHERE v.instrument_id = i.id
          AND v.status IN ('new', 'partially_filled')) AS open
     FROM unnest($1::text[]) AS i (id)
+"""
+_I8 = """
+    SELECT position, at, kind, subject, correlation_id, entry, previous, hash
+    FROM order_worker.audit_log ORDER BY position
 """
 
 
@@ -234,19 +238,5 @@ async def _depth(channel: Any, name: str) -> int:
 
 
 async def _audit(gate: Gate) -> tuple[str, ...]:
-    has_chain = await gate.value("SELECT to_regclass('order_worker.audit_log') IS NOT NULL")
-    if not has_chain:
-        return ()
-    rows = await gate.rows("SELECT position, entry, previous, hash FROM order_worker.audit_log ORDER BY position")
-    return tuple(broken_links([(row["position"], row["entry"], row["previous"], row["hash"]) for row in rows]))
-
-
-def broken_links(rows: Sequence[tuple[int, str, str, str]]) -> list[str]:
-    """Name each row of an audit chain that does not follow from the one before: (position, entry, previous, hash)."""
-    found = []
-    for (position, entry, previous, digest), before in zip(rows, [None, *rows], strict=False):
-        if before is not None and (position, previous) != (before[0] + 1, before[3]):
-            found.append(f"entry {position} of the audit chain does not follow entry {before[0]}")
-        if hashlib.sha256(f"{previous}\n{entry}".encode()).hexdigest() != digest:
-            found.append(f"entry {position} of the audit chain is not what was hashed")
-    return found
+    broken = Walk().follow(Link(**row) for row in await gate.rows(_I8))
+    return () if broken is None else (f"the audit chain of order-worker: {broken.what}",)
