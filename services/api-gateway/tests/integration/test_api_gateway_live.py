@@ -15,7 +15,7 @@ from sigmax.runtime.streams import add
 from sigmax.schemas.base import NAMESPACE, Message
 from sigmax.schemas.control import StageChanged
 from sigmax.schemas.market import TICKS, TickBatch, shard_of
-from sigmax.schemas.orders import OrderApproved
+from sigmax.schemas.orders import OrderApproved, VenueHealth
 from sigmax.schemas.topology import EXCHANGE
 
 pytestmark = pytest.mark.integration
@@ -112,6 +112,22 @@ async def test_messages_of_the_platform_are_pushed_to_who_subscribed(live: Any) 
         approval = await event(approvals)
         assert approval["data"]["client_order_id"] == "sx1"
         assert "signature" not in approval["data"]
+
+
+async def test_the_venues_health_is_pushed_as_order_worker_tells_it(live: Any) -> None:
+    told = VenueHealth(
+        **VenueHealth.first("test", T0),
+        account_id="paper",
+        venue="paper",
+        is_answering=False,
+        failing_since=T0,
+        as_of=T0,
+    )
+    async with connected(live, await live.user("viewer"), "venue") as socket:
+        await publish(live, told, "order_worker")
+        pushed = await event(socket)
+    assert (pushed["topic"], pushed["type"]) == ("venue", "order_worker.venue_health.v1")
+    assert pushed["data"]["is_answering"] is False
 
 
 async def test_ticks_come_as_the_newest_of_each_instrument_that_was_asked_for(live: Any) -> None:
