@@ -149,9 +149,10 @@ class FakeExitLedger:
     async def cancel_asked(self, client_order_id: str, now: datetime) -> None:
         self._guarded.cancels[client_order_id] = now
 
-    async def exit_order_ended(self, client_order_id: str, now: datetime) -> None:
+    async def exit_order_ended(self, client_order_id: str, now: datetime) -> bool:
         known = self._guarded.exit_orders[client_order_id]
         self._guarded.exit_orders[client_order_id] = replace(known, ended_at=known.ended_at or now)
+        return known.ended_at is None
 
     async def keep_waiting(self, sale: WaitingSale) -> None:
         self._guarded.waiting.setdefault(sale.signal.message_id, sale)

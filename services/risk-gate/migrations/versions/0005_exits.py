@@ -57,6 +57,7 @@ def _create_protections() -> None:
         sa.Column("version", sa.Integer, nullable=False),
         sa.Column("exit_kind", sa.Text),
         sa.Column("exit_price", sa.Numeric, comment="what was traded when the level was reached"),
+        sa.Column("fired_at", _TIME, comment="when the platform had that price"),
         sa.Column("attempts", sa.Integer, nullable=False),
         sa.Column("escalation", sa.Integer, nullable=False),
         sa.Column("next_attempt_at", _TIME),

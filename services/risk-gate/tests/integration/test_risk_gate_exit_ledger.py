@@ -90,7 +90,7 @@ async def test_a_protection_is_read_as_it_was_kept(gate: Gate) -> None:
     assert (found.trailing_pct, found.closes_at) == (3, gate.fake.clock.now() + timedelta(seconds=60))
     assert gate.world.exits.watch.protections == [found]
     whole = replace(
-        asking(found, ExitKind.TRAILING_STOP, Decimal("97.5"), NOW),
+        asking(found, ExitKind.TRAILING_STOP, Decimal("97.5"), NOW, NOW),
         escalation=3,
         next_attempt_at=NOW,
         spared=ExitKind.TIME_STOP,

@@ -303,7 +303,7 @@ def test_only_the_policy_vote_asks_and_never_twice_about_one_kind() -> None:
 )
 def test_a_spared_exit_goes_one_step_lower(kind: ExitKind, changes: dict[str, object], step: str) -> None:
     known = a_protection(**changes)
-    after = protections.spared(protections.asking(known, kind, Decimal(101), NOW + A_SECOND))
+    after = protections.spared(protections.asking(known, kind, Decimal(101), NOW, NOW + A_SECOND))
     assert after.spared_price == Decimal(step)
     assert exit_kind(after, Decimal(step), NOW) is kind or Decimal(step) <= after.stop_price
     above = exit_kind(after, Decimal(step) + Decimal("0.01"), NOW)

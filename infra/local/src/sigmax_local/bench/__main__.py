@@ -79,7 +79,10 @@ def bench(
             )
             for workers in scaling.WORKERS
         ]
-        exits = step("tick to stop", lambda: stops.stop_latency(addresses, folder, STOPS))
+        exits = {
+            rests: step("tick to stop", lambda rests=rests: stops.stop_latency(addresses, folder, STOPS, rests=rests))  # type: ignore[misc]
+            for rests in (False, True)
+        }
     in_containers = _in_containers(seconds, orders)
     report = {
         "version": version("sigmax"),
@@ -94,7 +97,8 @@ def bench(
         "ticks_arrived": round(arrived, 6),
         "orders_per_second": round(order_rate, 1),
         "orders_at_a_venue_of_50_ms": [asdict(each) for each in scales],
-        "tick_to_stop_ms": _quantiles(exits),
+        "tick_to_stop_ms": _quantiles(exits[False]),
+        "tick_to_stop_after_a_resting_one_ms": _quantiles(exits[True]),
         "rss_mb": memory,
         "containers": in_containers,
     }
@@ -163,9 +167,12 @@ def _table(report: dict[str, Any]) -> Table:
     for each in report["orders_at_a_venue_of_50_ms"]:
         pace = f"{each['orders_per_s']} orders/s; accepted after p50 {each['p50_ms']}, p99 {each['p99_ms']} ms"
         table.add_row(f"venue of 50 ms, order-workers: {each['workers']}", pace, "")
-    stopped = report["tick_to_stop_ms"]
-    figures = f"p50 {stopped['p50']} ms, p99 {stopped['p99']} ms of {stopped['count']}"
-    table.add_row("tick to stop, no strategy and no model alive", figures, "")
+    for name, key in (
+        ("tick to stop, no strategy and no model alive", "tick_to_stop_ms"),
+        ("the same, a resting stop canceled first", "tick_to_stop_after_a_resting_one_ms"),
+    ):
+        stopped = report[key]
+        table.add_row(name, f"p50 {stopped['p50']} ms, p99 {stopped['p99']} ms of {stopped['count']}", "")
     inside = report["containers"]
     if "skipped" in inside:
         table.add_row("the same in containers", f"skipped: {inside['skipped']}", "")

@@ -49,11 +49,16 @@ _LATENCIES = """
 """
 
 
-async def stop_latency(addresses: Addresses, folder: Path, stops: int) -> list[float]:
-    """Enter positions, kill nothing that a stop needs, let prices fall; give each stop's seconds from its tick."""
+async def stop_latency(addresses: Addresses, folder: Path, stops: int, *, rests: bool = False) -> list[float]:
+    """Enter positions, let their prices fall through their stops; give each one's seconds from its tick.
+
+    With `rests`, a stop rests at the venue for each position as well; prices fall through its limit, so that it must be
+    canceled, and seen canceled, before the gate sells.
+    """
     file = folder / "falls.parquet"
     falls(file, instruments=stops)
-    async with running_platform(addresses, file, limits=LIMITS, without=DEAD) as stack:
+    settings = {"risk-gate": {"resting_stops": str(rests).lower()}}
+    async with running_platform(addresses, file, limits=LIMITS, without=DEAD, settings=settings) as stack:
         await enter(stack, stops)
         await until(stack, STOPPED, stops)
         return [row["seconds"] for row in await stack.rows(_LATENCIES)]

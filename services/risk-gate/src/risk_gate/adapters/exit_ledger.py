@@ -123,9 +123,10 @@ class ExitLedger(Ledger):
         """Note that an order was asked to leave the venue."""
         await self._session.execute(statements.CANCEL_ASKED, {"client_order_id": client_order_id, "now": now})
 
-    async def exit_order_ended(self, client_order_id: str, now: datetime) -> None:
-        """Note that an order of a protection has ended."""
-        await self._session.execute(statements.ENDED, {"client_order_id": client_order_id, "now": now})
+    async def exit_order_ended(self, client_order_id: str, now: datetime) -> bool:
+        """Note that an order of a protection has ended; False when that was known."""
+        ended = await self._session.execute(statements.ENDED, {"client_order_id": client_order_id, "now": now})
+        return ended.first() is not None
 
     async def keep_waiting(self, sale: WaitingSale) -> None:
         """Keep a sale until the resting stop has ended."""

@@ -82,7 +82,10 @@ CANCEL_ASKED = text(
     "WITH noted AS (UPDATE exit_orders SET cancel_asked_at = :now WHERE client_order_id = :client_order_id)"
     " UPDATE book_orders SET cancel_requested_at = :now WHERE client_order_id = :client_order_id"
 )
-ENDED = text("UPDATE exit_orders SET ended_at = :now WHERE client_order_id = :client_order_id AND ended_at IS NULL")
+ENDED = text(
+    "UPDATE exit_orders SET ended_at = :now WHERE client_order_id = :client_order_id AND ended_at IS NULL"
+    " RETURNING client_order_id"
+)
 
 KEEP_WAITING = text(
     "INSERT INTO waiting_sales (signal_id, account_id, strategy_id, instrument_id, signal, size_factor, since)"

@@ -83,6 +83,8 @@ class Protection:
     exit_kind: ExitKind | None = None
     exit_price: Decimal | None = None
     """What was traded when the level was reached."""
+    fired_at: datetime | None = None
+    """When the platform had that price."""
     attempts: int = 0
     """Wishes to sell made so far, asked about or not: part of each one's id."""
     escalation: int = 0
@@ -178,10 +180,12 @@ def closed(known: Protection) -> Protection:
     return replace(known, state=ProtectionState.CLOSED, naked_since=None, version=known.version + 1)
 
 
-def asking(known: Protection, kind: ExitKind, price: Decimal, until: datetime) -> Protection:
+def asking(known: Protection, kind: ExitKind, price: Decimal, at: datetime, until: datetime) -> Protection:
     """Wait for judgement on an exit, no longer than its deadline."""
     state = ProtectionState.ASKING
-    return replace(known, state=state, exit_kind=kind, exit_price=price, asked_until=until, version=known.version + 1)
+    return replace(
+        known, state=state, exit_kind=kind, exit_price=price, fired_at=at, asked_until=until, version=known.version + 1
+    )
 
 
 def spared(known: Protection) -> Protection:
@@ -203,13 +207,14 @@ def spared(known: Protection) -> Protection:
     )
 
 
-def exiting(known: Protection, kind: ExitKind, price: Decimal) -> Protection:
-    """Sell it, and go on until nothing is left."""
+def exiting(known: Protection, kind: ExitKind, price: Decimal, at: datetime | None = None) -> Protection:
+    """Sell it, and go on until nothing is left. `at` is when the platform had the price; None: that is known."""
     return replace(
         known,
         state=ProtectionState.EXITING,
         exit_kind=kind,
         exit_price=price,
+        fired_at=at or known.fired_at,
         asked_until=None,
         escalation=0,
         next_attempt_at=None,

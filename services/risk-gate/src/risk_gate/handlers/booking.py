@@ -52,12 +52,13 @@ async def on_order_event(event: OrderEvent, world: World) -> None:
     guarded = None
     async with world.open_ledger() as ledger:
         if await ledger.first_time(event):
-            if event.side is Side.SELL:
+            order = await ledger.exit_order(event.client_order_id) if event.side is Side.SELL else None
+            if order is not None and event.status.is_terminal:
                 # What follows may sell: the account comes before its orders, as with a fill.
                 await ledger.lock_account(event.account_id)
             await ledger.apply_event(event)
-            if event.side is Side.SELL:
-                guarded = await follow_event(event, ledger, world)
+            if order is not None:
+                guarded = await follow_event(event, order, ledger, world)
     if guarded is not None:
         world.exits.watch.keep(guarded)
 

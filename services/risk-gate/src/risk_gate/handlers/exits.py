@@ -26,6 +26,7 @@ from sigmax.schemas.signals import ExitJudgementRequested, Signal
 from sigmax.schemas.types import Action, AlertLevel, ExitKind
 
 _LIFETIME = timedelta(seconds=30)
+_BY_PRICE = frozenset({ExitKind.STOP_LOSS, ExitKind.TRAILING_STOP, ExitKind.TAKE_PROFIT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,6 @@ class Seen:
     price: Decimal
     received_at: datetime
     market_time: datetime
-    is_tick: bool = False
 
 
 async def on_hit(hit: Hit, world: World) -> None:
@@ -43,7 +43,7 @@ async def on_hit(hit: Hit, world: World) -> None:
 
     The row decides: the copy in memory may be older than a fill, and another replica may have been faster.
     """
-    seen = Seen(hit.price, moment(hit.received_ns), moment(hit.ts_ns), is_tick=True)
+    seen = Seen(hit.price, moment(hit.received_ns), moment(hit.ts_ns))
     async with world.open_ledger() as ledger:
         await ledger.lock_account(hit.protection.account_id)
         known = await ledger.protection(hit.protection.protection_id)
@@ -65,7 +65,7 @@ async def fire(known: Protection, seen: Seen, ledger: LedgerPort, world: World) 
         after = _ask(known, kind, seen, ledger, world)
         await ledger.keep_protection(after)
         return after
-    return await advance(protections.exiting(known, kind, seen.price), seen, ledger, world)
+    return await advance(protections.exiting(known, kind, seen.price, seen.received_at), seen, ledger, world)
 
 
 async def advance(known: Protection, seen: Seen | None, ledger: LedgerPort, world: World) -> Protection:
@@ -92,21 +92,29 @@ async def advance(known: Protection, seen: Seen | None, ledger: LedgerPort, worl
 
 async def _sell(known: Protection, seen: Seen, ledger: LedgerPort, world: World) -> Protection:
     kind, now, rules = known.exit_kind or ExitKind.FLATTEN, world.clock.now(), world.exits.rules
-    instrument, _ = await world.market.look(known.instrument_id)
-    if instrument is not None and is_dust(known.quantity, seen.price, instrument):
-        return await end(protections.closed(known), ledger, world)
+    is_first = known.next_attempt_at is None
+    if is_first and known.fired_at is not None:
+        # Whatever it waited for meanwhile, this is how long the exit took.
+        seen = replace(seen, received_at=known.fired_at)
     wish = ExitWish(kind, known.escalation, rules.slippage_max_pct)
     verdict = await decide(signal_of(known, kind, seen, now), UNJUDGED, ledger, world, wish)
     if isinstance(verdict, OrderApproved):
         await ledger.keep_exit_order(
             ExitOrder(verdict.client_order_id, known.protection_id, kind, False, None, None, now)
         )
-        if seen.is_tick:
+        if is_first and kind in _BY_PRICE:
             world.exits.meter.exited(verdict, kind)
-    why = verdict.text if isinstance(verdict, OrderDenied) else ""
-    if why or known.escalation:
-        ledger.publish(_not_filled(known, why or "the attempt before did not sell all", world))
-    return protections.attempted(known, now, refusal=why, retry=rules.retry)
+    refusal = verdict.text if isinstance(verdict, OrderDenied) else ""
+    if refusal and await _is_dust(known, seen, world):
+        return await end(protections.closed(known), ledger, world)
+    if refusal or known.escalation:
+        ledger.publish(_not_filled(known, refusal or "the attempt before did not sell all", world))
+    return protections.attempted(known, now, refusal=refusal, retry=rules.retry)
+
+
+async def _is_dust(known: Protection, seen: Seen, world: World) -> bool:
+    instrument, _ = await world.market.look(known.instrument_id)
+    return instrument is not None and is_dust(known.quantity, seen.price, instrument)
 
 
 def signal_of(known: Protection, kind: ExitKind | str, seen: Seen, now: datetime) -> Signal:
@@ -170,7 +178,7 @@ def _ask(known: Protection, kind: ExitKind, seen: Seen, ledger: LedgerPort, worl
             deadline_at=until,
         )
     )
-    return protections.asking(known, kind, seen.price, until)
+    return protections.asking(known, kind, seen.price, seen.received_at, until)
 
 
 def _not_filled(known: Protection, why: str, world: World) -> Alert:

@@ -84,16 +84,17 @@ async def _sold(known: Protection, fill: Fill, held: Decimal, ledger: LedgerPort
     return await advance(known, None, ledger, world) if known.state is ProtectionState.EXITING else known
 
 
-async def follow_event(event: OrderEvent, ledger: LedgerPort, world: World) -> Protection | None:
-    """Go on when a sale has ended or has reached the venue. The account is locked."""
-    order = await ledger.exit_order(event.client_order_id)
-    known = None if order is None else await ledger.protection(order.protection_id)
-    if order is None or known is None:
+async def follow_event(event: OrderEvent, order: ExitOrder, ledger: LedgerPort, world: World) -> Protection | None:
+    """Go on when an order of a protection has reached the venue or has ended. At an end the account is locked."""
+    is_at_venue = event.submission is Submission.ACKED and not event.status.is_terminal
+    if not is_at_venue and not event.status.is_terminal:
         return None
-    if event.submission is Submission.ACKED and not event.status.is_terminal:
+    known = await ledger.protection(order.protection_id)
+    if known is None or (is_at_venue and known.naked_since is None):
+        return None
+    if is_at_venue:
         known = at_venue(known, world)
-    if event.status.is_terminal and order.ended_at is None:
-        await ledger.exit_order_ended(order.client_order_id, world.clock.now())
+    if event.status.is_terminal and await ledger.exit_order_ended(order.client_order_id, world.clock.now()):
         known = await _ended(known, order, event, ledger, world)
     await ledger.keep_protection(known)
     return known

@@ -124,8 +124,8 @@ class ExitLedgerPort(Protocol):
         """Note that an order was asked to leave the venue."""
         ...
 
-    async def exit_order_ended(self, client_order_id: str, now: datetime) -> None:
-        """Note that an order of a protection has ended."""
+    async def exit_order_ended(self, client_order_id: str, now: datetime) -> bool:
+        """Note that an order of a protection has ended; False when that was known."""
         ...
 
     async def keep_waiting(self, sale: WaitingSale) -> None:
