@@ -31,6 +31,7 @@ class Past:
     health: dict[str, VenueHealth] = field(default_factory=dict)
     marks: list[tuple[str, Decimal, datetime]] = field(default_factory=list)
     is_models: set[str] = field(default_factory=set)
+    is_protective: set[str] = field(default_factory=set)
     asked: dict[str, datetime] = field(default_factory=dict)
     released: dict[tuple[Scope, str], datetime] = field(default_factory=dict)
 
@@ -40,7 +41,8 @@ class FakeFactLedger:
 
     def facts(self, signal: Signal, now: datetime) -> Facts:
         past: Past = self.state.past
-        approved = [order.approved for order in self.state.orders.values()]
+        orders = self.state.orders.items()
+        approved = [order.approved for name, order in orders if name not in past.is_protective]
         health = past.health.get(signal.account_id)
         return replace(
             past.facts,

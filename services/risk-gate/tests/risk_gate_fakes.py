@@ -119,7 +119,11 @@ class FakeLedger(FakeStageLedger, FakeExitLedger, FakeFactLedger):
             holdings={name: Holding(count.filled, count.reported) for name, count in state.positions.items()},
             own={name: quantity for (owner, name), quantity in state.own.items() if owner == signal.strategy_id},
             reserved=tuple(_reserved(order) for order in state.orders.values() if order.leaves),
-            paced=tuple(PacedOrder(each.strategy_id, each.occurred_at) for each in approved),
+            paced=tuple(
+                PacedOrder(each.strategy_id, each.occurred_at)
+                for each in approved
+                if each.client_order_id not in state.past.is_protective
+            ),
             similar=tuple(
                 SimilarOrder(each.quantity, each.limit_price or ZERO, each.occurred_at)
                 for each in approved
@@ -127,11 +131,20 @@ class FakeLedger(FakeStageLedger, FakeExitLedger, FakeFactLedger):
             ),
         )
 
-    async def record(self, signal: Signal, verdict: OrderApproved | OrderDenied, *, is_models: bool = False) -> None:
+    async def record(
+        self,
+        signal: Signal,
+        verdict: OrderApproved | OrderDenied,
+        *,
+        is_models: bool = False,
+        is_protective: bool = False,
+    ) -> None:
         assert signal.message_id not in self.state.verdicts
         self.state.verdicts[signal.message_id] = verdict
         if isinstance(verdict, OrderApproved):
             self.state.orders[verdict.client_order_id] = FakeOrder(verdict)
+            if is_protective:
+                self.state.past.is_protective.add(verdict.client_order_id)
             if is_models:
                 self.state.past.is_models.add(verdict.client_order_id)
             self.note_levels(signal, verdict)

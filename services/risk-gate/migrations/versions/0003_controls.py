@@ -48,6 +48,13 @@ _ORDER_COLUMNS = (
     sa.Column("trigger_price", sa.Numeric, comment="of a resting stop"),
     sa.Column("time_in_force", sa.Text, nullable=False, server_default="ioc"),
     sa.Column("reduce_only", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column(
+        "is_protective",
+        sa.Boolean,
+        nullable=False,
+        server_default=sa.false(),
+        comment="made by the gate itself to close a position: no control of pace counts it",
+    ),
     sa.Column("submission_at", _TIME, comment="since when the submission is what it is"),
     sa.Column("working_until", _TIME, comment="of a resting entry: when its time is over"),
     sa.Column("cancel_requested_at", _TIME, comment="because its time was over"),

@@ -32,6 +32,8 @@ from sqlalchemy.exc import DBAPIError
 
 from risk_gate.adapters.fact_ledger import FactLedger
 from risk_gate.adapters.sources import RedisFleet, RedisSources
+from risk_gate.domain.assess import UNJUDGED
+from risk_gate.domain.exit_wish import ExitWish
 from risk_gate.domain.facts import Turnover, Unknown
 from risk_gate.domain.limits import RiskLimits
 from risk_gate.domain.losses import Marks
@@ -48,7 +50,7 @@ from sigmax.schemas.market import (
     shard_of,
 )
 from sigmax.schemas.orders import VenueHealth
-from sigmax.schemas.types import DenialCode, Scope
+from sigmax.schemas.types import DenialCode, ExitKind, Scope, Side
 from sigmax_local.servers import Addresses
 
 pytestmark = pytest.mark.integration
@@ -191,6 +193,37 @@ async def test_an_order_ends_once_and_counts_as_unfilled_when_nothing_was(gate: 
     assert (outcomes.ended, outcomes.unfilled) == (2, 1)
     gate.fake.clock.advance(310)
     assert (await gate.situation()).facts.outcomes.ended == 0
+
+
+async def test_an_entry_that_the_gate_took_back_is_not_held_against_the_account(gate: Gate) -> None:
+    await gate.limit(posture_limit_share_pct={"offensive": 100, "guerrilla": 100, "defensive": 100})
+    approved = await gate.approve()
+    gate.fake.clock.advance(10.001)
+    await keeping.end_waiting_entries(gate.world)
+    await booking.on_order_event(an_event_of(approved, 1, "canceled"), gate.world)
+    outcomes = (await gate.situation()).facts.outcomes
+    assert (outcomes.ended, outcomes.unfilled) == (1, 0)
+
+
+async def test_what_the_gate_closes_itself_is_counted_by_no_control_of_pace(gate: Gate) -> None:
+    bought = await gate.approve("bought")
+    await booking.on_fill(a_fill_of(bought, "1", "5", at=LATER), gate.world)
+    await booking.on_order_event(an_event_of(bought, 1, "canceled", "5"), gate.world)
+    gate.fake.clock.advance(11)
+    signal = a_signal("exit", action="close", at=gate.fake.clock.now())
+    async with gate.world.open_ledger() as ledger:
+        await deciding.decide(signal, UNJUDGED, ledger, gate.world, ExitWish(ExitKind.STOP_LOSS))
+    situation = await gate.situation()
+    facts, book = situation.facts, situation.book
+    assert (facts.counts.account_day, facts.counts.strategy_run) == (1, 1)
+    assert facts.turnover.day == Decimal("1999.95")
+    assert (book.paced, book.open_orders()) == ((), 0)
+    assert book.leaves(BTC, Side.SELL) == 5
+
+    (row,) = await gate.rows("SELECT client_order_id FROM book_orders WHERE is_protective")
+    end = an_event_of(bought, 1, "expired", side="sell", client_order_id=row.client_order_id, quantity="5")
+    await booking.on_order_event(end, gate.world)
+    assert (await gate.situation()).facts.outcomes.ended == 1
 
 
 async def test_an_unknown_order_counts_until_it_is_known_and_a_slow_one_after_its_lease(gate: Gate) -> None:

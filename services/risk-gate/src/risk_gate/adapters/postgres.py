@@ -90,7 +90,14 @@ class PostgresLedger(StageLedger, ExitLedger, FactLedger):
             facts=facts_of(row, signal, limits, now),
         )
 
-    async def record(self, signal: Signal, verdict: OrderApproved | OrderDenied, *, is_models: bool = False) -> None:
+    async def record(
+        self,
+        signal: Signal,
+        verdict: OrderApproved | OrderDenied,
+        *,
+        is_models: bool = False,
+        is_protective: bool = False,
+    ) -> None:
         """Insert the verdict, and the order it makes, and count that; publish it."""
         values: dict[str, Any] = {
             "verdict_id": verdict.message_id,
@@ -108,15 +115,19 @@ class PostgresLedger(StageLedger, ExitLedger, FactLedger):
             values |= {"client_order_id": None, "approved": None}
             await self._session.execute(statements.DENY, values)
         else:
-            values |= self._order_values(signal, verdict, is_models=is_models)
+            values |= self._order_values(signal, verdict, is_models=is_models, is_protective=is_protective)
             await self._session.execute(statements.APPROVE, values)
         self._unit.publish(verdict)
 
-    def _order_values(self, signal: Signal, verdict: OrderApproved, *, is_models: bool) -> dict[str, Any]:
+    def _order_values(
+        self, signal: Signal, verdict: OrderApproved, *, is_models: bool, is_protective: bool
+    ) -> dict[str, Any]:
         price, subject = verdict.limit_price or verdict.reference_price, subject_of(verdict.strategy_id)
         today = day_of(verdict.occurred_at)
         counted = [("account", today), (subject, today), (subject, run_of(verdict.strategy_version))]
-        if is_models:
+        if is_protective:
+            counted = []
+        elif is_models:
             counted.append(("judged", today))
         fee_bps = self._limits.fee_bps if self._limits else ZERO
         return {
@@ -136,6 +147,7 @@ class PostgresLedger(StageLedger, ExitLedger, FactLedger):
             "trigger_price": verdict.trigger_price,
             "time_in_force": verdict.time_in_force,
             "reduce_only": verdict.reduce_only,
+            "is_protective": is_protective,
             "working_until": working_until(verdict, self._limits),
             "stop_price": verdict.stop_price,
             "target_price": verdict.target_price,

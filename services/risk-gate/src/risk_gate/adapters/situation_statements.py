@@ -53,11 +53,12 @@ SITUATION = text(
         WHERE account_id = :account_id AND strategy_id = :strategy_id AND quantity <> 0) AS own,
       (SELECT jsonb_agg(jsonb_build_array(strategy_id, instrument_id, side, leaves::text, cost::text, orders))::text
         FROM (SELECT strategy_id, instrument_id, side, sum(leaves_quantity) AS leaves,
-                sum(leaves_quantity * unit_cost) AS cost, count(*) FILTER (WHERE final_quantity IS NULL) AS orders
+                sum(leaves_quantity * unit_cost) AS cost,
+                count(*) FILTER (WHERE final_quantity IS NULL AND NOT is_protective) AS orders
               FROM book_orders WHERE account_id = :account_id AND leaves_quantity > 0
               GROUP BY strategy_id, instrument_id, side) AS open) AS reserved,
       (SELECT jsonb_agg(jsonb_build_array(strategy_id, created_at))::text FROM book_orders
-        WHERE account_id = :account_id AND created_at > :rate_since) AS paced,
+        WHERE account_id = :account_id AND created_at > :rate_since AND NOT is_protective) AS paced,
       (SELECT jsonb_agg(jsonb_build_array(quantity::text, limit_price::text, approved_at))::text
         FROM (SELECT quantity, limit_price, max(created_at) AS approved_at FROM book_orders
               WHERE account_id = :account_id AND created_at > :duplicate_since

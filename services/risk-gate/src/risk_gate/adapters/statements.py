@@ -36,14 +36,16 @@ APPROVE = text(
     ), entered AS (
       INSERT INTO activity AS c (account_id, starts_at, notional)
       SELECT :account_id, date_bin('10 seconds', CAST(:created_at AS timestamptz), '2000-01-01Z'), :notional
+      WHERE NOT CAST(:is_protective AS boolean)
       ON CONFLICT (account_id, starts_at) DO UPDATE SET notional = c.notional + excluded.notional
     )
     INSERT INTO book_orders (client_order_id, account_id, venue, instrument_id, strategy_id, strategy_version, action,
-      side, quantity, limit_price, unit_cost, order_type, trigger_price, time_in_force, reduce_only, working_until,
-      stop_price, target_price, trailing_pct, holding_s_max, submission_at, created_at)
+      side, quantity, limit_price, unit_cost, order_type, trigger_price, time_in_force, reduce_only, is_protective,
+      working_until, stop_price, target_price, trailing_pct, holding_s_max, submission_at, created_at)
     VALUES (:client_order_id, :account_id, :venue, :instrument_id, :strategy_id, :strategy_version, :action,
       :side, :quantity, :limit_price, :unit_cost, :order_type, :trigger_price, :time_in_force, :reduce_only,
-      :working_until, :stop_price, :target_price, :trailing_pct, :holding_s_max, :created_at, :created_at)
+      :is_protective, :working_until, :stop_price, :target_price, :trailing_pct, :holding_s_max, :created_at,
+      :created_at)
     """  # noqa: S608  -- a constant of this file
 )
 
@@ -96,6 +98,7 @@ FILL = text(
     """
 )
 
+# What the gate itself took back, an entry that had waited or a stop that moved, says nothing of how orders fare.
 # The activity comes last, as it does in an approval, so that no two transactions wait for one another.
 EVENT = text(
     """
@@ -106,11 +109,12 @@ EVENT = text(
         submission_at = CASE WHEN o.submission = :submission THEN o.submission_at ELSE :occurred_at END,
         final_quantity = :final_quantity, updated_at = now()
       FROM before WHERE o.client_order_id = before.client_order_id AND o.sequence < :sequence
-      RETURNING o.account_id, o.final_quantity, before.final_quantity IS NULL AND o.final_quantity IS NOT NULL AS ends
+      RETURNING o.account_id, o.final_quantity = 0 AND o.cancel_requested_at IS NULL AS is_unfilled,
+        NOT o.is_protective AND before.final_quantity IS NULL AND o.final_quantity IS NOT NULL AS ends
     )
     INSERT INTO activity AS c (account_id, starts_at, ended, unfilled)
     SELECT account_id, date_bin('10 seconds', CAST(:occurred_at AS timestamptz), '2000-01-01Z'), 1,
-      CASE WHEN final_quantity = 0 THEN 1 ELSE 0 END
+      CASE WHEN is_unfilled THEN 1 ELSE 0 END
     FROM after WHERE ends
     ON CONFLICT (account_id, starts_at) DO UPDATE
     SET ended = c.ended + excluded.ended, unfilled = c.unfilled + excluded.unfilled

@@ -95,7 +95,8 @@ async def _verdict(
     verdict = assess(signal, situation, now, approval_lifetime=world.approval_lifetime, judgement=judgement)
     if isinstance(verdict, OrderApproved):
         verdict = sign(verdict, world.approval_key)
-    await ledger.record(signal, verdict, is_models=judgement.is_models and side_of(signal.action) is Side.BUY)
+    is_models = judgement.is_models and side_of(signal.action) is Side.BUY
+    await ledger.record(signal, verdict, is_models=is_models, is_protective=wish is not None)
     if isinstance(verdict, OrderDenied):
         await _after_denial(signal, verdict, situation, ledger, now)
 

@@ -44,10 +44,17 @@ class LedgerPort(StageLedgerPort, ExitLedgerPort, FactLedgerPort, Protocol):
         """Load what a decision looks at, market data left out; None when the signal has a verdict already."""
         ...
 
-    async def record(self, signal: Signal, verdict: OrderApproved | OrderDenied, *, is_models: bool = False) -> None:
+    async def record(
+        self,
+        signal: Signal,
+        verdict: OrderApproved | OrderDenied,
+        *,
+        is_models: bool = False,
+        is_protective: bool = False,
+    ) -> None:
         """Store and publish a verdict; an approved order is reserved and counted from now on.
 
-        What a model let pass is counted for the models as well.
+        What a model let pass is counted for the models as well; what the gate itself closes is counted for nobody.
         """
         ...
 
