@@ -163,6 +163,15 @@ def test_what_could_not_be_watched_for_long_is_told(blind: timedelta, is_told: b
     assert vigil.saw(NOW + blind) is None
 
 
+@pytest.mark.parametrize(
+    ("took", "is_told"), [(timedelta(seconds=10), False), (timedelta(seconds=10) + A_MICROSECOND, True)]
+)
+def test_a_look_that_takes_too_long_is_as_good_as_blind(took: timedelta, is_told: bool) -> None:
+    vigil = Vigil()
+    vigil.look(NOW)
+    assert vigil.saw(NOW + took) == (took if is_told else None)
+
+
 def test_an_account_nobody_could_watch_is_in_caution() -> None:
     assert stages_of([blind_down("paper", timedelta(seconds=11))]) == [Stage.CAUTION]
 

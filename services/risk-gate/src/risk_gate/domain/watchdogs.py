@@ -129,7 +129,10 @@ class Vigil:
 
     def saw(self, now: datetime) -> timedelta | None:
         """Note that a look succeeded; give how long none had, if that was too long."""
-        blind_since, self._blind_since = self._blind_since, None
+        began_at = self._last or now
+        # A look that takes so long saw what is no longer so.
+        slow_since = began_at if now - began_at > BLIND_MAX else None
+        blind_since, self._blind_since = self._blind_since or slow_since, None
         if blind_since is None:
             return None
         self._since = now
