@@ -65,9 +65,10 @@ def matrix(report: Report, wanted: Wanted, tell: Tell) -> None:
 
 def properties(report: Report, wanted: Wanted, tell: Tell) -> None:
     """Let hypothesis search for counterexamples to the pure rules."""
-    from sigmax_local.chaos.properties import search
+    from sigmax_local.chaos.properties import CHECKED, search
 
     started = time.monotonic()
+    report.checked["properties"] = CHECKED
     seconds = wanted.seconds or (PROPERTIES_SHORT_S if wanted.is_short else PROPERTIES_S)
     report.add(search(seconds, wanted.seed, tell))
     report.seconds["properties"] = time.monotonic() - started

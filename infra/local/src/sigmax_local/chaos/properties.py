@@ -13,6 +13,12 @@ from sigmax_local.chaos.cells import Cell
 from sigmax_local.environment import repository
 
 PROPERTIES = Path("tests/chaos/test_chaos_properties.py")
+CHECKED = {
+    "I1": "the life of one order, step by step on the table",
+    "I2": "one request in flight per key, no word of a worker whose fence has passed",
+    "I3": "fills and words in any order and number",
+    "I4": "entries of any executions",
+}
 _ROUND_S_MAX = 300.0
 _TEXT_MAX = 2000
 

@@ -112,7 +112,7 @@ def _wish(number: int, chance: Random) -> Wish:
         is_ioc=chance.random() < 0.3,
         is_exit=not is_buy and chance.random() < 0.6,
         cancel_at_s=cancel_at_s,
-        cancel_comes_first=chance.random() < 0.2,
+        cancel_comes_first=chance.random() < 0.2 and cancel_at_s is not None,
         is_published_again=chance.random() < 0.15,
         has_twin=chance.random() < 0.1,
         is_old=chance.random() < 0.05,

@@ -61,6 +61,9 @@ def _cells(world: World, found: dict[str, tuple[str, ...]], seconds: float) -> I
     seed = world.plan.seed
     for struck in world.struck:
         outcome = _outcome(world, struck.point.client_order_id)
+        if struck.manner is not None:
+            befallen = struck.manner.client_order_id
+            outcome = _outcome(world, befallen) if befallen else "nothing was sent after it"
         yield Cell(struck.fault, str(struck.point), "simulation", seed, outcome, found, seconds)
     for (fault, point), client_order_id in world.venue.whims.items():
         yield Cell(fault, point, "simulation", seed, _outcome(world, client_order_id), found, seconds)

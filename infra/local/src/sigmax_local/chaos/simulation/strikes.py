@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sigmax_local.chaos.simulation.process import Process
+from sigmax_local.chaos.simulation.venue import Manner
 
 if TYPE_CHECKING:
     from sigmax_local.chaos.simulation.plan import Strike
@@ -68,7 +69,8 @@ def _venue_down(world: "World", process: Process, strike: "Strike") -> None:  # 
 
 def _submit(manner: str) -> "Callable[[World, Process, Strike], None]":
     def strike(world: "World", process: Process, strike: "Strike") -> None:  # noqa: ARG001
-        world.venue.script.append(manner)
+        world.struck[-1].manner = Manner(manner)
+        world.venue.script.append(world.struck[-1].manner)
 
     return strike
 

@@ -57,6 +57,16 @@ class VenueOrder:
 
 
 @dataclass
+class Manner:
+    """How one of the next submits goes, beside the rules."""
+
+    name: str
+    """`lost`, `lost hidden`, `hidden`, `dropped`, `5xx`, `5xx dropped`, `garbage`, `refused`, or `limited`."""
+    client_order_id: str | None = None
+    """Whom it befell, once it did."""
+
+
+@dataclass
 class Arrival:
     """One request that reached the venue: what it should never see is found in these."""
 
@@ -78,8 +88,8 @@ class SimVenue:
         self.orders: dict[str, VenueOrder] = {}
         self.arrivals: list[Arrival] = []
         self.money: dict[str, Decimal] = {"USDT": Decimal(100_000), "BTC": Decimal(20), "ETH": Decimal(20)}
-        self.script: list[str] = []
-        """How the next submits go: `lost`, `dropped`, `5xx`, `5xx dropped`, `garbage`, `hidden`, `refused`."""
+        self.script: list[Manner] = []
+        """How the next submits go."""
         self.down_until = 0.0
         self.listeners: list[Callable[[list[Sighting], list[Trade]], None]] = []
         self.is_calm = False

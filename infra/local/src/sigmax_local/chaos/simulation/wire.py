@@ -84,7 +84,7 @@ class Wire:
         answer = loop.create_future()
 
         def arrive() -> None:
-            manner = self._venue.script.pop(0) if self._venue.script else ""
+            manner = self._manner(order)
             if self._venue.is_down or manner in ("dropped", "5xx dropped"):
                 if manner == "5xx dropped":
                     _fail(answer, _FailedError("503 Service Unavailable", "ExchangeNotAvailable", "NetworkError"))
@@ -200,6 +200,13 @@ class Wire:
             return next((each for each in shown if each.venue_order_id == order.venue_order_id), None)
         mine = [each for each in shown if each.approved.client_order_id == order.client_order_id]
         return mine[-1] if mine else None
+
+    def _manner(self, order: Order) -> str:
+        if not self._venue.script:
+            return ""
+        manner = self._venue.script.pop(0)
+        manner.client_order_id = order.client_order_id
+        return manner.name
 
     def _way(self) -> float:
         return self._venue.chance.uniform(*_WAY_S)

@@ -20,7 +20,7 @@ from sigmax_local.chaos.simulation.process import Point, Process, point_of, trac
 from sigmax_local.chaos.simulation.rows import AccountRow, OrderRow
 from sigmax_local.chaos.simulation.server import Server
 from sigmax_local.chaos.simulation.strikes import FAULTS
-from sigmax_local.chaos.simulation.venue import SimVenue
+from sigmax_local.chaos.simulation.venue import Manner, SimVenue
 from sigmax_local.chaos.simulation.worker import Worker
 
 _TELL_S = 20.0
@@ -31,12 +31,14 @@ _QUIET_MAX_S = 150.0
 _LOOK_S = 0.5
 
 
-@dataclass(frozen=True)
+@dataclass
 class Struck:
     """One fault that struck, and where."""
 
     fault: str
     point: Point
+    manner: Manner | None = None
+    """Where it waits for the next submit: what became of it."""
 
 
 class World:
@@ -156,19 +158,22 @@ class World:
 
     def _numbered(self, fault: str, point: Point) -> str:
         """Say which of F01 to F06 a kill or a freeze is: that depends on how far the order had come."""
-        row = self.orders().get(point.client_order_id or "")
-        submission = None if row is None else row.order.submission
         if fault == "frozen":
-            return "frozen (F06)" if "connecting" in point.doing or "writing" in point.doing else fault
+            return "frozen (F06)" if point.doing.startswith(("signed", "deadline")) else fault
         if fault != "killed" or point.client_order_id is None:
             return fault
-        if submission is None or submission is Submission.READY:
+        row = self.orders().get(point.client_order_id)
+        if row is None or row.order.submission is Submission.READY:
             return "killed (F01)"
-        if submission is Submission.SENDING:
-            if point.doing.startswith("written"):
-                return "killed (F03)"
-            return "killed (F04)" if self.venue.of(point.client_order_id) else "killed (F02)"
-        return "killed (F05)" if submission is Submission.ACKED else fault
+        if row.order.submission is Submission.ACKED:
+            return "killed (F05)"
+        return self._while_sending(point) if point.place.startswith("sending.py") else fault
+
+    def _while_sending(self, point: Point) -> str:
+        if point.doing.startswith("written"):
+            return "killed (F03)"
+        has_left = not point.doing.startswith(("claim", "signed", "deadline"))
+        return "killed (F04)" if has_left and self.venue.of(point.client_order_id or "") else "killed (F02)"
 
     def _heal(self) -> None:
         """End every fault: what remains is to be cleaned up by the platform itself."""
