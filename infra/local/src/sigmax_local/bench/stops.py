@@ -20,9 +20,9 @@ DEAD = ("strategy-engine", "llm-controller")
 _START_NS = 1_767_225_600_000_000_000
 _TICKS_PER_S = 10
 """Of each instrument."""
-_CALM_S = 20
+_CALM_S = 40
 """Prices stand still for so long: every position is entered meanwhile."""
-_APART_S = 0.2
+_APART_S = 0.5
 _AFTER_S = 20
 _STOP_PCT = Decimal(1)
 _TIMEOUT_S = 60.0
@@ -40,7 +40,7 @@ LIMITS = {
 """So wide that every entry passes: what is measured is the way out."""
 _READY = "SELECT count(*) FROM risk_gate.accounts WHERE reconciliation_passed"
 _LISTED = "SELECT count(*) FROM collector.instruments"
-_GUARDED = "SELECT count(*) FROM risk_gate.protections WHERE state = 'open'"
+_GUARDED = "SELECT count(*) FROM risk_gate.protections"
 STOPPED = "SELECT count(*) FROM risk_gate.stop_outs WHERE kind = 'stop_loss'"
 _LATENCIES = """
     SELECT extract(epoch FROM o.sent_at - o.tick_received_at)::float8 AS seconds
