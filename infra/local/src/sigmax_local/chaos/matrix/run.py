@@ -27,7 +27,7 @@ REQUIRED = "required outcome"
 """Under this name a cell tells that the fault did not end in what order-safety.md requires."""
 _TOGETHER_MAX = 6
 """Few, so that those that wait for a proof strike early."""
-_CELL_S_MAX = 180.0
+_CELL_S_MAX = 300.0
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from sigmax_local.chaos.matrix.stack import ChaosStack, Worker
 from sigmax_local.testkit.fault_proxy import FaultProxy, Loss, Trap
 
 STRIKE_S = 30.0
-SETTLE_S = 110.0
+SETTLE_S = 170.0
+"""A proof of absence waits until no other order moves money unexplained, and looks again after up to 30 s."""
 _READY_MIN = 2
 """Workers that must be up before the next one is struck."""
 
