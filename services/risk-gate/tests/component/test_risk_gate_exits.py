@@ -184,5 +184,6 @@ async def test_dust_that_no_order_can_sell_is_guarded_no_longer() -> None:
     await trading.wait(2)
     assert trading.protection.state is ProtectionState.CLOSED
     assert trading.protection.quantity == Decimal("0.0005")
+    assert not trading.fake.published(OrderDenied)
     assert len(trading.exits) == 1
     assert len(trading.fake.state.guarded.stop_outs) == 1

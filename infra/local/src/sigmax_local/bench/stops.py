@@ -25,7 +25,7 @@ _CALM_S = 40
 _APART_S = 0.5
 _AFTER_S = 20
 _STOP_PCT = Decimal(1)
-_TIMEOUT_S = 60.0
+_TIMEOUT_S = 120.0
 LIMITS = {
     "posture_positions_max": {"offensive": 1000, "guerrilla": 1000, "defensive": 1000},
     "posture_limit_share_pct": {"offensive": 0, "guerrilla": 0, "defensive": 0},

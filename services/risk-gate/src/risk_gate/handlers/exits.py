@@ -93,6 +93,9 @@ async def advance(known: Protection, seen: Seen | None, ledger: LedgerPort, worl
 async def _sell(known: Protection, seen: Seen, ledger: LedgerPort, world: World) -> Protection:
     kind, now, rules = known.exit_kind or ExitKind.FLATTEN, world.clock.now(), world.exits.rules
     is_first = known.next_attempt_at is None
+    if not is_first and await _is_dust(known, seen, world):
+        # Most exits leave some, for fees are taken in the base asset; the first attempt is spared the look.
+        return await end(protections.closed(known), ledger, world)
     if is_first and known.fired_at is not None:
         # Whatever it waited for meanwhile, this is how long the exit took.
         seen = replace(seen, received_at=known.fired_at)
