@@ -234,8 +234,8 @@ async def test_a_gap_in_the_feed_of_what_is_held_ends_in_a_halt() -> None:
         stages.append(stage_of(fake, INSTRUMENT))
     assert [stages[second - 1] for second in (3, 4, 10, 11, 30, 31)] == [
         Stage.NORMAL,
-        Stage.CAUTION,
-        Stage.CAUTION,
+        Stage.NORMAL,
+        Stage.NORMAL,
         Stage.REDUCING,
         Stage.REDUCING,
         Stage.HALTED,
@@ -258,9 +258,9 @@ async def test_a_silent_feed_is_the_platforms_when_every_instrument_is_silent() 
     fake.market.prices[ETH] = "50"
     await settled(fake)
     fake.market.stops_at = fake.clock.now()
-    for _ in range(5):
+    for _ in range(12):
         await look(fake, **HELD)
-    assert stage_of(fake, GLOBAL) is Stage.CAUTION
+    assert stage_of(fake, GLOBAL) is Stage.REDUCING
     assert stage_of(fake, INSTRUMENT) is Stage.NORMAL
 
 

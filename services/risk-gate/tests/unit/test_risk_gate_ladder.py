@@ -137,18 +137,26 @@ def test_silence_counts_from_when_somebody_listens(state: Any, watched_s: float,
     ],
 )
 def test_a_gap_in_the_feed_of_what_is_held_falls_in_three_steps(gap: timedelta, step: int) -> None:
-    rung = the_rung(a_view(a_market(gap)))
+    rung = the_rung(a_view(a_market(gap), feed_size=1))
     assert (rung.step if rung else 0) == step
     if rung:
         assert (rung.fault, rung.scope, rung.scope_id) == (Fault.FEED_GAP, Scope.INSTRUMENT, BTC)
-        assert rung.stage is (Stage.CAUTION, Stage.REDUCING, Stage.HALTED)[step - 1]
+        assert rung.stage is (None, Stage.REDUCING, Stage.HALTED)[step - 1]
         assert rung.cancels is (step >= 2)
         assert rung.liquidates is (step == 2)
 
 
+@pytest.mark.parametrize(("gap_s", "stage"), [(10, None), (10.1, Stage.CAUTION), (30.1, Stage.REDUCING)])
+def test_one_that_is_quiet_while_others_trade_is_neither_sold_nor_halted(gap_s: float, stage: Stage | None) -> None:
+    rung = the_rung(a_view(a_market(seconds(gap_s)), feed_size=2))
+    assert rung is not None
+    assert (rung.scope, rung.stage, rung.liquidates) == (Scope.INSTRUMENT, stage, False)
+    assert rung.cancels is (stage is not None)
+
+
 def test_nothing_is_sold_where_the_setting_says_so() -> None:
     rule = LadderRule(liquidates=False)
-    rung = the_rung(a_view(a_market(seconds(11))), rule)
+    rung = the_rung(a_view(a_market(seconds(11)), feed_size=1), rule)
     assert rung is not None
     assert (rung.stage, rung.cancels, rung.liquidates) == (Stage.REDUCING, True, False)
     failing = the_rung(a_view(venues={"paper": a_venue(seconds(300))}), rule)

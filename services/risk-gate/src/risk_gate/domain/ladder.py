@@ -192,6 +192,8 @@ def _gaps(view: View, rule: LadderRule, now: datetime) -> list[Rung]:
     """Give the rung of each silent instrument, or the platform's own where the whole feed is silent.
 
     A closed market is silent by right. What is neither held nor worked on may be silent too: nothing is at risk there.
+    Where the others of the feed go on, one silent instrument is most likely one that nobody trades just now: nothing
+    of it is sold for that, and the stop of what is held must be able to act on its next price.
     """
     open_markets = [market for market in view.markets if market.is_open]
     found = [
@@ -204,8 +206,9 @@ def _gaps(view: View, rule: LadderRule, now: datetime) -> list[Rung]:
         step = _gap_step(view.feed_newest_at, slowest_s, view, rule, now)
         if step:
             return [_gap((Scope.GLOBAL, GLOBAL), _gap_text("any instrument", view.feed_newest_at, now), step, rule)]
+    rungs_of = _gap if view.feed_size <= 1 else _quiet
     return [
-        _gap(
+        rungs_of(
             (Scope.INSTRUMENT, market.instrument_id),
             _gap_text(market.instrument_id, market.newest_at, now),
             step,
@@ -229,7 +232,7 @@ def _gap_text(whose: str, newest_at: datetime | None, now: datetime) -> str:
 
 def _gap(whose: tuple[Scope, str], said: str, step: int, rule: LadderRule) -> Rung:
     if step == 1:
-        return Rung(Fault.FEED_GAP, *whose, 1, f"{said}: analysis on what is known alone.", stage=Stage.CAUTION)
+        return _cached(whose, said)
     if step == 2:
         end = " and what is held is to be sold" if rule.liquidates else ""
         text = f"{said}: working orders are to be canceled{end}."
@@ -237,6 +240,19 @@ def _gap(whose: tuple[Scope, str], said: str, step: int, rule: LadderRule) -> Ru
         return Rung(Fault.FEED_GAP, *whose, 2, text, AlertLevel.DANGER, stage, cancels=True, liquidates=rule.liquidates)
     text = f"{said}: nothing is sent."
     return Rung(Fault.FEED_GAP, *whose, 3, text, AlertLevel.CRITICAL, Stage.HALTED, cancels=True)
+
+
+def _quiet(whose: tuple[Scope, str], said: str, step: int, _rule: LadderRule) -> Rung:
+    if step == 1:
+        return _cached(whose, said)
+    stage = Stage.CAUTION if step == 2 else Stage.REDUCING
+    text = f"{said}, while others of the feed have one: its working orders are to be canceled."
+    return Rung(Fault.FEED_GAP, *whose, step, text, AlertLevel.DANGER, stage, cancels=True)
+
+
+def _cached(whose: tuple[Scope, str], said: str) -> Rung:
+    """Begin with no stage: that the price is too old denies what adds exposure, and passes with the next price."""
+    return Rung(Fault.FEED_GAP, *whose, 1, f"{said}: analysis on what is known alone.", AlertLevel.INFO)
 
 
 def _mismatch(market: MarketView, rule: LadderRule) -> Rung | None:
