@@ -267,7 +267,7 @@ def _mismatch(market: MarketView, rule: LadderRule) -> Rung | None:
     )
     of = (Fault.PRICE_MISMATCH, Scope.INSTRUMENT, market.instrument_id)
     if gap_pct <= rule.mismatch_halt_pct:
-        return Rung(*of, 1, f"{said}. Ask the verifier again.", stage=Stage.CAUTION)
+        return Rung(*of, 1, f"{said}. Ask the verifier again.")
     text = f"{said}. The instrument is halted; a person must look."
     return Rung(*of, 2, text, AlertLevel.CRITICAL, Stage.HALTED, cancels=True)
 
