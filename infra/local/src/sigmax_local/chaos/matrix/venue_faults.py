@@ -208,7 +208,7 @@ VENUE = [
     ),
     Scenario("F17", "request lost on its way, entry", partial(lost_on_the_way, kind=Kind.ENTRY), Turn.FIRST, True),
     Scenario("F17", "request lost on its way, exit", partial(lost_on_the_way, kind=Kind.EXIT), Turn.FIRST),
-    Scenario("F17", "venue takes the request up too late, entry", partial(taken_too_late, kind=Kind.ENTRY), Turn.ALONE),
+    Scenario("F17", "request arrives after its receive window", partial(taken_too_late, kind=Kind.ENTRY), Turn.FIRST),
     Scenario(
         "F18",
         "503 and no order, entry",
