@@ -1,7 +1,6 @@
 """What stands around the workers: risk-gate's voice, the market and its admin, and a look into every table."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -12,8 +11,8 @@ from uuid import uuid5
 import aio_pika
 import asyncpg
 import httpx2
+import structlog
 from aio_pika.abc import AbstractIncomingMessage
-from aio_pika.exceptions import AMQPError
 from redis.asyncio import Redis
 
 from sigmax.domain.approval import client_order_id, sign
@@ -26,14 +25,15 @@ from sigmax.schemas.topology import EXCHANGE
 from sigmax.schemas.types import Action, Mode, OrderType, Scope, Side, Stage, TimeInForce
 from sigmax_local.servers import Addresses
 
+log = structlog.get_logger()
 T = TypeVar("T")
 
 ACCOUNT = "paper"
 PRICE = Decimal(100)
 VALID_S = 150.0
 _TICK, _LOT = Decimal("0.01"), Decimal("0.0001")
-_TELL_S = 20.0
-"""Workers stop when they have not heard of a stage for 120 s."""
+_TELL_S = 10.0
+"""Workers take orders back when they have not heard of a stage for 60 s."""
 _POLL_S = 0.05
 _RESTART_S = 30.0
 _ALERTS = "order_worker.alert.v1"
@@ -97,8 +97,10 @@ class Gate:
         """Tell them again and again."""
         while True:
             await asyncio.sleep(_TELL_S)
-            with contextlib.suppress(OSError, TimeoutError, AMQPError):  # the broker is being restarted
+            try:
                 await self.tell_stages()
+            except Exception as error:  # the broker is being restarted, and says so in many ways
+                log.warning("stages_not_told", error=repr(error))
 
     async def stage(self, scope: Scope, scope_id: str, stage: Stage, version: int | None = None) -> StageChanged:
         """Set a stage, and give what was told; an explicit `version` may be an old one."""
