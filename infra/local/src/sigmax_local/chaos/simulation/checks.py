@@ -17,7 +17,8 @@ from sigmax_local.chaos.simulation.world import World
 
 CHECKED = {
     "I1": "every valid approval has a row, and it is open with a venue id or ended",
-    "I2": "orders and trades one by one against the venue's",
+    "I2": "orders and trades one by one against the venue's, but for those that no list showed until their absence was"
+    " proven and that had ended by then without a trade",
     "I3": "positions folded anew from fills, fills and sums against the venue's trades",
     "I4": "each transaction, each fill booked once, cash against the venue's",
     "I5": "every request that reached the venue, against its approval and its time",
@@ -81,7 +82,7 @@ def _i2(world: World) -> Iterator[tuple[str, str]]:
         if len(theirs) > 1:
             yield "I2", f"{client_order_id} is {len(theirs)} orders at the venue: doubled"
         has_one = ours is not None and ours.submission is Submission.ACKED
-        if len(theirs) == 1 and not has_one:
+        if len(theirs) == 1 and not has_one and not theirs[0].cannot_be_seen:
             said = "not in the books" if ours is None else f"{ours.submission} in the books"
             yield "I2", f"{client_order_id} is at the venue and {said}"
         if not theirs and has_one:

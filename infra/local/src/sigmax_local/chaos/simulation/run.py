@@ -21,7 +21,7 @@ _BACKGROUND = (
     ("signal twice (F25)", "order_approved", "has_twin"),
     ("signal too old (F25)", "order_approved", "is_old"),
     ("forged approval (F23)", "order_approved", "is_forged"),
-    ("cancel before its order (F15)", "cancel_requested", "cancel_comes_first"),
+    ("cancel races its order (F15)", "cancel_requested", "cancel_comes_first"),
 )
 
 

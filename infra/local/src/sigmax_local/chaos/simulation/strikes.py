@@ -114,6 +114,7 @@ FAULTS = {
         Fault("5xx, not accepted (F18)", 4, _submit("5xx dropped"), is_of_submit=True),
         Fault("garbage, accepted (F18)", 3, _submit("garbage"), is_of_submit=True),
         Fault("answer lost, lists late (F19)", 10, _submit("lost hidden"), is_of_submit=True),
+        Fault("answer lost, seen too late (F19)", 6, _submit("lost hidden long"), is_of_submit=True),
         Fault("lists late (F19)", 3, _submit("hidden"), is_of_submit=True),
         Fault("refused by the venue", 3, _submit("refused"), is_of_submit=True),
         Fault("too many requests", 3, _submit("limited"), is_of_submit=True),

@@ -22,6 +22,8 @@ _FINAL = (OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.EXPIRED)
 _WORD_S = 0.002
 _HIDDEN_S = (0.5, 2.5)
 """How long a venue's lists may miss an order that it has: shorter than the proof of absence takes."""
+_HIDDEN_LONG_S = (6.0, 12.0)
+"""Longer than that: the order is seen late, and the account stops."""
 
 
 @dataclass
@@ -42,12 +44,19 @@ class VenueOrder:
     status: OrderStatus = OrderStatus.NEW
     filled: Decimal = Decimal(0)
     visible_from: float = 0.0
+    is_hidden_long: bool = False
+    """No list shows it before its absence can be proven."""
     trades: list[Trade] = field(default_factory=list)
 
     @property
     def is_open(self) -> bool:
         """Say whether it rests."""
         return self.status not in _FINAL
+
+    @property
+    def cannot_be_seen(self) -> bool:
+        """Say whether it left no trace: ended without a trade before any list showed it. It moved nothing."""
+        return self.is_hidden_long and not self.is_open and not self.filled
 
     def sighting(self, *, with_trades: bool = False) -> Sighting:
         """Show it."""
@@ -61,7 +70,8 @@ class Manner:
     """How one of the next submits goes, beside the rules."""
 
     name: str
-    """`lost`, `lost hidden`, `hidden`, `dropped`, `5xx`, `5xx dropped`, `garbage`, `refused`, or `limited`."""
+    """`lost`, `dropped`, `5xx`, `5xx dropped`, `garbage`, `refused`, `limited`; `hidden`, alone or after `lost`, may be
+    followed by `long`."""
     client_order_id: str | None = None
     """Whom it befell, once it did."""
 
@@ -134,9 +144,11 @@ class SimVenue:
         """Give the orders under a client id, oldest first."""
         return [each for each in self.orders.values() if each.approved.client_order_id == client_order_id]
 
-    def hide(self, venue_order_id: str) -> None:
+    def hide(self, venue_order_id: str, *, is_long: bool) -> None:
         """Leave an order out of every list for a while."""
-        self.orders[venue_order_id].visible_from = self.loop.time() + self.chance.uniform(*_HIDDEN_S)
+        order = self.orders[venue_order_id]
+        order.is_hidden_long = is_long
+        order.visible_from = self.loop.time() + self.chance.uniform(*(_HIDDEN_LONG_S if is_long else _HIDDEN_S))
 
     def shown(self) -> list[VenueOrder]:
         """Give the orders that the venue's answers know of."""
@@ -216,8 +228,9 @@ class SimVenue:
             delay = 0.01 if self.is_calm else self.chance.choice((0.001, 0.01, 0.05, 0.5, 2.0))
             if delay < _WORD_S:  # faster than the answer to the submit
                 self.whims["fill or word before the answer (F20)", moment] = order.approved.client_order_id
-            self.loop.call_later(delay, self._deliver, [order.sighting()], named)
+            self.loop.call_later(delay, self._deliver, order, [order.sighting()], named)
 
-    def _deliver(self, sightings: list[Sighting], trades: list[Trade]) -> None:
-        for listener in list(self.listeners):
-            listener(sightings, trades)
+    def _deliver(self, order: VenueOrder, sightings: list[Sighting], trades: list[Trade]) -> None:
+        if order.visible_from <= self.loop.time():
+            for listener in list(self.listeners):
+                listener(sightings, trades)

@@ -98,12 +98,12 @@ class Wire:
             except RefusedError as refusal:
                 _fail(answer, refusal)
                 return
-            if manner in ("hidden", "lost hidden"):
-                self._venue.hide(sighting.venue_order_id)
+            if "hidden" in manner:
+                self._venue.hide(sighting.venue_order_id, is_long="long" in manner)
             if manner in ("5xx", "garbage"):
                 kind = "ExchangeNotAvailable" if manner == "5xx" else "ExchangeError"
                 _fail(answer, _FailedError(f"the venue's answer was {manner}", kind))
-            elif manner not in ("lost", "lost hidden") and not answer.done():
+            elif not manner.startswith("lost") and not answer.done():
                 answer.set_result(sighting)
 
         loop.call_later(self._way(), arrive)

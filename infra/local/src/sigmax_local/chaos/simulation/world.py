@@ -127,6 +127,11 @@ class World:
             found.append("the outbox is not empty")
         if self.venue.pending:
             found.append("trades are still to come")
+        if any(each.visible_from > self.loop.time() for each in self.venue.orders.values()):
+            found.append("the venue still hides an order")
+        ours = {row.order.venue_order_id for row in self.orders().values()}
+        if any(each.venue_order_id not in ours and not each.cannot_be_seen for each in self.venue.orders.values()):
+            found.append("the venue has an order that the books do not have")
         for row in self.orders().values():
             order = row.order
             if order.submission in (Submission.READY, Submission.SENDING, Submission.UNKNOWN):
