@@ -14,7 +14,7 @@ from sigmax.schemas.types import DenialCode, Trigger
 def judgement_checks(judgement: Judgement) -> list[Check]:
     """Look at the judgement itself; a strategy that asks for none has none to look at."""
     veto = row(32, DenialCode.JUDGEMENT_REFUSED, judgement.refused is None, judgement.refused or "passed", "no veto")
-    if not judgement.is_asked:
+    if not (judgement.is_asked or judgement.is_models):
         return [veto]
     unrecorded = judgement.is_models and not judgement.is_recorded
     source = "a model's call" if judgement.is_models else "the local policy"
