@@ -52,6 +52,11 @@ def test_orders_come_to_every_end_that_they_can_come_to(runs: list[Run]) -> None
     assert not any(outcome.startswith(("2", "3")) for outcome in outcomes)
 
 
+@pytest.mark.parametrize("seed", [2953, 7301])
+def test_a_seed_that_once_was_red_is_green(seed: int) -> None:
+    assert run(seed).violations == {}
+
+
 @pytest.mark.parametrize("seed", [4, 5, 17, 301])
 def test_a_seed_repeats_whatever_the_order_of_hashes(seed: int) -> None:
     program = f"from sigmax_local.chaos.simulation.run import run; print(run({seed}).digest)"

@@ -229,6 +229,23 @@ async def test_a_trade_of_an_order_not_yet_known_is_kept_and_adopted(world: Worl
     assert world.store.orphans == {}
 
 
+async def test_f19_a_trade_that_does_not_name_its_order_tells_of_one_that_was_proven_absent(world: World) -> None:
+    """Simulated seed 7301: it filled before any list showed it, so its trade is all that is ever seen of it."""
+    world.venue.script = ["accept_lose"]
+    world.venue.is_hidden = True
+    await world.approve()
+    await world.resolve_for(90)
+    assert world.order().status is OrderStatus.UNPLACED
+    world.venue.is_hidden = False
+    (sighting,) = world.venue.orders.values()
+    assert all(trade.client_order_id is None for trade in sighting.trades)
+    await on_trades(world.desk, sighting.trades, "reconciliation")
+
+    assert (world.order().submission, world.order().status) == (Submission.ACKED, OrderStatus.FILLED)
+    assert world.told(Alert)[-1].code == "order_seen_late"
+    assert world.store.orphans == {}
+
+
 async def test_f25_an_approval_past_its_time_is_not_sent(world: World) -> None:
     approved = an_approval()
     world.clock.pass_by(31)

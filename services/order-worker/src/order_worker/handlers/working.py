@@ -45,14 +45,25 @@ async def on_trades(desk: Desk, trades: Sequence[Trade], source: str) -> None:
     ]
     orders = await desk.books.orders_of(sightings)
     for sighting in sightings:
+        order = orders.get(sighting.venue_order_id) or await _owner_of(desk, sighting)
         async with desk.books.open() as page:
             now = desk.clock.now()
-            order = orders.get(sighting.venue_order_id)
             if order is not None:
                 await book(page, desk, order, sighting, News(source))
             else:
                 for trade in sighting.trades:
                     await page.keep_orphan(trade, now)
+
+
+async def _owner_of(desk: Desk, sighting: Sighting) -> Order | None:
+    """Ask the venue whose order was traded, where the trade itself does not say.
+
+    It may be one that was proven absent, and that filled before any list of open orders showed it.
+    """
+    if sighting.client_order_id is not None or sighting.symbol is None:
+        return None
+    told = await desk.venue.order(sighting.symbol, sighting.venue_order_id)
+    return None if told is None else (await desk.books.orders_of([told])).get(sighting.venue_order_id)
 
 
 def _tells_something(order: Order, sighting: Sighting) -> bool:
