@@ -14,7 +14,7 @@ from risk_gate.domain.protection import Bought, Levels, Protection, ProtectionSt
 from risk_gate.ports.exits import ExitOrder, Holding, PositionKey, WaitingSale
 from sigmax.schemas.orders import OrderApproved
 from sigmax.schemas.signals import Signal
-from sigmax.schemas.types import ExitKind, Scope, Side
+from sigmax.schemas.types import ExitKind, Scope, Side, TimeInForce
 
 ZERO = Decimal(0)
 
@@ -137,6 +137,7 @@ class FakeExitLedger:
             trigger_price=note.trigger_price if note else None,
             cancel_asked_at=self._guarded.cancels.get(approved.client_order_id),
             is_own=is_own,
+            is_passive=approved.time_in_force is not TimeInForce.IOC,
         )
 
     async def keep_exit_order(self, order: ExitOrder) -> None:

@@ -8,14 +8,15 @@ from risk_gate_builders import (
     BTC,
     KEY,
     a_signal,
+    some_limits,
 )
 from risk_gate_trading import holding, resting
 
 from risk_gate.domain.protection import ProtectionState
 from risk_gate.handlers import deciding
 from sigmax.domain.approval import verify
-from sigmax.schemas.orders import CancelRequested, OrderDenied
-from sigmax.schemas.types import DenialCode, ExitKind, Stage, TimeInForce
+from sigmax.schemas.orders import CancelRequested, OrderApproved, OrderDenied
+from sigmax.schemas.types import DenialCode, ExitKind, Posture, Side, Stage, TimeInForce
 
 # Resting stops -----------------------------------------------------------------------------------------------------
 
@@ -122,6 +123,26 @@ async def test_a_strategys_sale_waits_for_the_resting_stop_to_leave() -> None:
     (sold,) = trading.exits
     assert sold.quantity == 10
     assert trading.fake.state.guarded.waiting == {}
+
+
+async def test_a_strategys_sale_waits_for_an_own_entry_to_leave_the_book() -> None:
+    trading = await holding()
+    limits = some_limits(posture_limit_share_pct=dict.fromkeys(Posture, 100))
+    trading.fake.state.limits["paper"] = limits
+    await trading.wait(11)
+    bid = a_signal("more", action="dca", at=trading.fake.clock.now(), strength="0.5")
+    trading.fake.market.prices[BTC] = "98.5"
+    await deciding.on_signal(bid, trading.world)
+    entry = trading.fake.published(OrderApproved)[-1]
+    assert (entry.side, entry.time_in_force) == (Side.BUY, TimeInForce.GTC)
+    await deciding.on_signal(a_signal("out", action="close", at=trading.fake.clock.now()), trading.world)
+    (cancel,) = trading.fake.published(CancelRequested)
+    assert cancel.client_order_id == entry.client_order_id
+    assert trading.exits == []
+    await trading.end(entry, "canceled")
+    await trading.wait(0.5)
+    (sold,) = trading.exits
+    assert sold.quantity == 10
 
 
 async def test_a_hung_cancel_does_not_hold_a_strategys_sale_for_ever() -> None:

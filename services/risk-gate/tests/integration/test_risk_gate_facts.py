@@ -38,6 +38,7 @@ from risk_gate.domain.facts import Turnover, Unknown
 from risk_gate.domain.limits import RiskLimits
 from risk_gate.domain.losses import Marks
 from risk_gate.handlers import booking, deciding, keeping
+from risk_gate.handlers.exit_sweep import sweep
 from sigmax.schemas.market import (
     BARS,
     FIELD,
@@ -337,10 +338,14 @@ async def test_an_own_bid_in_the_way_of_an_exit_is_taken_away(gate: Gate) -> Non
     resting = await gate.approve("resting")
     (opposing,) = (await gate.situation(action="close")).facts.opposing
     assert (opposing.client_order_id, opposing.limit_price) == (resting.client_order_id, Decimal(100))
-    assert await code_of(gate, "out", action="close") == DenialCode.SELF_TRADE
+    out = a_signal("out", at=gate.fake.clock.now(), action="close")
+    await deciding.on_signal(out, gate.world)
     assert await gate.outbox("risk_gate.cancel_requested.v1") == 1
+    assert await gate.rows("SELECT code FROM verdicts WHERE signal_id = :id", id=out.message_id) == []
     await booking.on_order_event(an_event_of(resting, 1, "canceled"), gate.world)
-    assert await code_of(gate, "out now", action="close") is None
+    await sweep(gate.world)
+    (verdict,) = await gate.rows("SELECT code FROM verdicts WHERE signal_id = :id", id=out.message_id)
+    assert verdict.code is None
 
 
 async def test_additions_count_since_the_position_was_opened(gate: Gate) -> None:

@@ -261,4 +261,5 @@ def _order(row: Row[Any], is_own: bool) -> OpenOrder:
         trigger_price=row.trigger_price,
         cancel_asked_at=row.cancel_requested_at,
         is_own=is_own,
+        is_passive=row.is_passive,
     )

@@ -63,7 +63,7 @@ UNGUARDED = text(
 _ORDERS = (
     "SELECT o.account_id, o.strategy_id, o.instrument_id, o.client_order_id, o.side, o.leaves_quantity,"
     " o.created_at, coalesce(e.is_resting, false) AS is_resting, e.wanted_quantity, e.trigger_price,"
-    " o.cancel_requested_at"
+    " o.cancel_requested_at, o.time_in_force <> 'ioc' AS is_passive"
     " FROM book_orders AS o LEFT JOIN exit_orders AS e USING (client_order_id) WHERE o.leaves_quantity > 0"
 )
 ORDERS = text(_ORDERS)

@@ -102,6 +102,8 @@ class OpenOrder:
     trigger_price: Decimal | None = None
     cancel_asked_at: datetime | None = None
     is_own: bool = True
+    is_passive: bool = False
+    """It stays in the venue's book until its price comes."""
 
 
 class Step(StrEnum):
@@ -138,6 +140,11 @@ def next_step(known: Protection, orders: Iterable[OpenOrder], now: datetime, rul
 def must_go(order: OpenOrder) -> bool:
     """Say whether an order is canceled before an exit sells: it would sell the same, or trade with the exit."""
     return order.is_resting or order.side is Side.BUY
+
+
+def stands_in_way(order: OpenOrder) -> bool:
+    """Say whether an order leaves the venue before a strategy's sale: it would sell the same, or trade with it."""
+    return order.is_resting or (order.side is Side.BUY and order.is_passive)
 
 
 def free_quantity(known: Protection, orders: Sequence[OpenOrder]) -> Decimal:

@@ -60,9 +60,8 @@ async def sweep(world: World) -> None:
         # Only what was held before there were protections: since then each fill makes its own.
         unguarded = await ledger.unguarded() if mark == 1 else []
     world.exits.watch.replace(live, mark)
-    for sale in waiting:
-        if world.clock.now() - sale.since >= world.exits.rules.cancel_bound:
-            await _decide_overdue(position_of(sale.signal), world)
+    for key in dict.fromkeys(position_of(sale.signal) for sale in waiting):
+        await _decide_waiting(key, world)
     if unguarded:
         await _guard(world)
     looks = {name: Look(*await world.market.look(name)) for name in {each.instrument_id for each in live}}
@@ -148,7 +147,7 @@ async def _remember_best(world: World) -> None:
             await ledger.raise_best(risen)
 
 
-async def _decide_overdue(key: PositionKey, world: World) -> None:
+async def _decide_waiting(key: PositionKey, world: World) -> None:
     async with world.open_ledger() as ledger:
         await ledger.lock_account(key.account_id)
         await decide_waiting(key, ledger, world)

@@ -124,7 +124,7 @@ async def _ended(
 
 
 async def decide_waiting(key: PositionKey, ledger: LedgerPort, world: World) -> None:
-    """Decide on the sales that waited for a resting stop."""
+    """Decide on the sales that waited; while something is still in their way, they wait again."""
     for sale in await ledger.waiting(key):
         await ledger.waits_no_more(sale.signal.message_id)
         await deciding.decide(sale.signal, Judgement(size_factor=sale.size_factor), ledger, world)

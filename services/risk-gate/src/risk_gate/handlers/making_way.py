@@ -1,8 +1,8 @@
-"""Takes a resting stop off the venue before its position is sold otherwise."""
+"""Takes off the venue what stands in the way of a sale: the position's resting stop, and own entries in the book."""
 
 from collections.abc import Iterable
 
-from risk_gate.domain.exits import OpenOrder
+from risk_gate.domain.exits import OpenOrder, stands_in_way
 from risk_gate.domain.limits import POSTURES, START_LIMITS, PostureRule
 from risk_gate.domain.protection import Protection
 from risk_gate.domain.situation import Judgement
@@ -17,22 +17,22 @@ OWNER = "risk_gate"
 
 
 async def makes_way(signal: Signal, judgement: Judgement, ledger: LedgerPort, world: World) -> bool:
-    """Have a strategy's sale wait while a resting stop of its position leaves the venue: both would sell the same.
+    """Have a strategy's sale wait while what stands in its way leaves the venue.
 
-    True when it waits; it is decided on when the stop has ended, or when that takes too long.
+    A resting stop would sell the same, and an entry that rests in the book would trade with it. True when it waits; it
+    is decided on when that has ended, or when that takes too long.
     """
-    is_sale = side_of(signal.action) is Side.SELL
-    if not is_sale or not world.exits.rules.rests_stops or judgement.refused is not None:
+    if side_of(signal.action) is not Side.SELL or judgement.refused is not None:
         return False
     await ledger.lock_account(signal.account_id)
     key = position_of(signal)
     orders = list(await ledger.orders_of(key))
     known = await ledger.protection_of(key)
     now, bound = world.clock.now(), world.exits.rules.cancel_bound
-    resting = [order for order in orders if order.is_resting]
-    if known is None or not resting or any(now - (each.cancel_asked_at or now) >= bound for each in resting):
+    in_way = [order for order in orders if stands_in_way(order)]
+    if known is None or not in_way or any(now - (each.cancel_asked_at or now) >= bound for each in in_way):
         return False
-    await cancel_all(known, resting, ledger, world)
+    await cancel_all(known, in_way, ledger, world)
     await ledger.keep_waiting(WaitingSale(signal, judgement.size_factor, now))
     return True
 
