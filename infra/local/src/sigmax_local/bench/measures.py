@@ -121,7 +121,10 @@ async def orders_per_second(addresses: Addresses, folder: Path, orders: int) -> 
     """Approve many orders at once; give how many a second one order-worker gets sent, filled, and into the ledger."""
     file = folder / "many.parquet"
     swings(file, instruments=100, ticks_per_s=200, seconds=3600, period_s=60)
-    async with running_platform(addresses, file, without=("strategy-engine", "llm-controller")) as stack:
+    bystanders = ("strategy-engine", "llm-controller")
+    # A stop at rest for each of these positions would be a second order, and another measure.
+    settings = {"risk-gate": {"resting_stops": "false"}}
+    async with running_platform(addresses, file, without=bystanders, settings=settings) as stack:
         await asyncio.sleep(STEADY_S)
         (known,) = await stack.rows("SELECT count(*) AS count FROM collector.instruments")
         await _approve(addresses, orders, int(known["count"]))
