@@ -35,7 +35,7 @@ log = structlog.get_logger()
 _ATTEMPTS = 5
 _PAUSE_S = 0.5
 _OVERLAP = timedelta(seconds=60)
-_CLOCKS = timedelta(seconds=1)
+CLOCKS = timedelta(seconds=1)
 """Room for the venue's clock being off from ours."""
 _FIRST_LOOK_BACK = timedelta(hours=24)
 _DIFFERENCES_MAX = 1000
@@ -63,10 +63,10 @@ async def reconcile(desk: Desk) -> bool:
         asked_at = desk.clock.now()
         venue = await desk.venue.balances()
         await _fetch_trades(desk, instruments, asked_at - _OVERLAP)
-        met = await _take_in(desk, assets, venue, asked_at - _CLOCKS)
+        met = await _take_in(desk, assets, venue, asked_at - CLOCKS)
         async with desk.books.open() as page:
-            observed.append(gaps(await page.balances(asked_at - _CLOCKS), venue, met))
-        seen = Observed({asset: venue.get(asset, Decimal(0)) for asset in met}, asked_at - _CLOCKS)
+            observed.append(gaps(await page.balances(asked_at - CLOCKS), venue, met))
+        seen = Observed({asset: venue.get(asset, Decimal(0)) for asset in met}, asked_at - CLOCKS)
         if not observed[-1]:
             break
     passed = await _conclude(desk, assets, lasting(observed), others, seen)

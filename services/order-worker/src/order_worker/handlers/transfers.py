@@ -1,5 +1,11 @@
-"""Deposits and withdrawals made beside the platform: booked because two people say so, then held against the venue."""
+"""Deposits and withdrawals made beside the platform: booked when two people say so and the venue shows it.
 
+The books take in what is there when they first meet an asset, so a deposit can be in them already, or have come a
+moment too late for that. What the venue has more or less than the books decides, and never the command alone.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 
 import structlog
@@ -7,7 +13,7 @@ import structlog
 from order_worker.domain.booking import Transaction
 from order_worker.domain.reconciling import NOTHING
 from order_worker.handlers.desk import Desk
-from order_worker.handlers.reconciling import reconcile
+from order_worker.handlers.reconciling import CLOCKS, reconcile
 from order_worker.ports import PagePort, VenueError
 from sigmax.domain.ledger import LedgerAccount, transfer
 from sigmax.domain.two_people import second_person_problem
@@ -16,6 +22,14 @@ from sigmax.schemas.market import base_of
 from sigmax.schemas.types import AlertLevel, Scope
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What the venue said it has, by asset; None where it did not answer."""
+
+    balances: dict[str, Decimal] | None
+    asked_at: datetime
 
 
 class _RefusedError(Exception):
@@ -32,11 +46,17 @@ async def on_command(command: Command, desk: Desk) -> None:
     if command.command is not CommandName.BOOK_TRANSFER or (command.scope, command.subject) != ours:
         return
     bases = {base_of(each) for each in (*await desk.books.instruments(), *await desk.instruments.all())}
+    asked_at = desk.clock.now()
+    try:
+        venue = await desk.venue.balances()
+    except VenueError as error:
+        log.warning("transfer_not_seen", error=str(error))
+        venue = None
     async with desk.books.open() as page:
         if not await page.first_time(command):
             return
         try:
-            await _enter(page, desk, command, bases)
+            await _enter(page, desk, command, bases, _Shown(venue, asked_at))
         except _RefusedError as refused:
             log.warning("transfer_refused", reason=str(refused), requested_by=command.requested_by)
             page.publish(_refusal(command, desk, refused))
@@ -47,7 +67,7 @@ async def on_command(command: Command, desk: Desk) -> None:
         log.warning("transfer_not_compared_yet", error=str(error))  # the next comparison is a minute away
 
 
-async def _enter(page: PagePort, desk: Desk, command: Command, bases: set[str]) -> None:
+async def _enter(page: PagePort, desk: Desk, command: Command, bases: set[str], shown: _Shown) -> None:
     now = desk.clock.now()
     if (alone := second_person_problem(command, now)) is not None:
         raise _RefusedError("second_person_missing", alone)
@@ -55,9 +75,13 @@ async def _enter(page: PagePort, desk: Desk, command: Command, bases: set[str]) 
     await page.lock_account()
     if asset not in await page.met_assets():
         raise _RefusedError("transfer_refused", f"the books have not met {asset}: what is there is taken in by itself")
-    held = (await page.balances(now)).get(asset, NOTHING).total
-    if held + amount < 0:
-        raise _RefusedError("transfer_refused", f"{-amount} {asset} cannot have gone: the books have {held}")
+    if shown.balances is None:
+        raise _RefusedError("transfer_refused", "the venue does not answer; ask again when it does")
+    ours = (await page.balances(shown.asked_at - CLOCKS)).get(asset, NOTHING)
+    gap = ours.gap(shown.balances.get(asset, Decimal(0)))
+    if abs(gap - amount) >= abs(gap):
+        why = f"the venue has {gap} {asset} more than the books" if gap else f"books and venue agree on {asset}"
+        raise _RefusedError("transfer_refused", f"{why}: {amount} would not explain it")
     home = LedgerAccount.HOLDING if asset in bases else LedgerAccount.CASH
     reason = f"transfer by {command.requested_by}, approved by {command.approved_by}: {command.reason}"
     entries = transfer(home, LedgerAccount.TRANSFER, asset, amount)

@@ -178,6 +178,20 @@ class Scene:
             raise
         return self.stack.worker(strike.replica)
 
+    async def struck_unless_found(self, strike: Strike, approved: OrderApproved) -> bool:
+        """Wait until a worker has taken the blow, or the order is known to be at the venue; True for the blow."""
+
+        async def look() -> bool:
+            row = await self.gate.order(approved)
+            return strike.has_struck or (row is not None and row["submission"] == "acked")
+
+        try:
+            await self.until(look, f"{strike.path.stem} was not passed", STRIKE_S)
+        finally:
+            if not strike.has_struck:
+                strike.disarm()
+        return strike.has_struck
+
     async def strike(self, approved: OrderApproved, point: Point, blow: Blow = Blow.KILL, passing: int = 1) -> Worker:
         """Arm a point of an order, publish its approval, and wait for the blow; give the worker that took it."""
         armed = self.control.arm(point, approved.client_order_id, blow, passing)

@@ -29,11 +29,17 @@ async def accepted_without_an_answer(
             scene.control.raise_flag(Flag.DEAF, scene.symbol)
         await scene.send_into(approved, loss, answer)
         if is_deaf:
-            row = await scene.until(lambda: _submission(scene, approved, "unknown"), "it is unknown", STRIKE_S)
-            require(row["status"] == "pending_new", f"an unknown order is {row['status']}, it must count as open")
+            row = await scene.until(lambda: _sent(scene, approved), "it was sent", STRIKE_S)
+            if row["submission"] == "unknown":  # a reconciliation may have found it already
+                require(row["status"] == "pending_new", f"an unknown order is {row['status']}, it must count as open")
     outcome = await scene.one_order(approved, kind)
     scene.control.lower_flag(Flag.DEAF, scene.symbol)
     return outcome
+
+
+async def _sent(scene: Scene, approved: Any) -> Any:
+    row = await scene.gate.order(approved)
+    return row if row is not None and row["submission"] not in ("ready", "sending") else None
 
 
 async def _submission(scene: Scene, approved: Any, submission: str) -> Any:

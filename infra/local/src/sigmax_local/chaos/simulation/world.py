@@ -200,9 +200,10 @@ class World:
         refusals = [
             each
             for each in self.broker.told.values()
-            if isinstance(each, Alert) and each.code == "second_person_missing"
+            if isinstance(each, Alert) and each.code in ("second_person_missing", "transfer_refused")
         ]
-        if len(refusals) > self._repeated:  # by a worker whose clock was off
+        # By a worker whose clock was off, or whose venue was away, or that was about to open its books.
+        if len(refusals) > self._repeated:
             self._repeated = len(refusals)
             self.gate.book_transfer("USDT", _TRANSFER)
         account: AccountRow = self.server.tables.of("accounts")["paper"]
