@@ -330,8 +330,9 @@ async def test_f24_a_clock_that_is_off_stops_sends_between_reconciliations(
 # proof of absence, and answers that cannot be recorded
 
 
+@pytest.mark.parametrize(("seconds", "known_within_s"), [(60, 3), (300, 31)])
 async def test_an_order_is_not_proven_absent_while_the_venue_has_money_that_our_books_do_not_explain(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, seconds: int, known_within_s: int
 ) -> None:
     monkeypatch.setattr("order_worker.handlers.reconciling._PAUSE_S", 0)
     world.venue.money = {"USDT": Decimal(1000)}
@@ -339,13 +340,13 @@ async def test_an_order_is_not_proven_absent_while_the_venue_has_money_that_our_
     world.venue.script = ["lose"]
     await world.approve()
     world.venue.money = {"USDT": Decimal(900)}
-    for _ in range(120):
+    for _ in range(seconds):
         world.clock.pass_by(1)
         await resolve_due(world.desk)
     assert world.order().submission is Submission.UNKNOWN
 
     world.venue.money = {"USDT": Decimal(1000)}
-    for _ in range(60):
+    for _ in range(known_within_s):
         world.clock.pass_by(1)
         await resolve_due(world.desk)
     assert world.order().status is OrderStatus.UNPLACED

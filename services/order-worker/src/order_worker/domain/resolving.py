@@ -6,6 +6,9 @@ from datetime import datetime, timedelta
 from order_worker.domain.order import Looks, Order
 from order_worker.domain.terms import Terms
 
+_SOON_MAX = 30
+"""Money that is unexplained for this many looks is not on its way: somebody moved it."""
+
 
 def after_absence(looks: Looks, now: datetime, terms: Terms) -> Looks:
     """Count one successful look that did not find the order."""
@@ -18,6 +21,11 @@ def after_failure(looks: Looks, now: datetime, terms: Terms) -> Looks:
     """Count one look that failed: it proves nothing, and only slows the pace."""
     pause: timedelta = min(terms.first_look * 2 ** min(looks.count, 10), terms.look_backoff_max)
     return replace(looks, count=looks.count + 1, next_at=now + pause)
+
+
+def soon_again(looks: Looks, now: datetime, terms: Terms) -> Looks:
+    """Look again at the first pace: money that other orders are moving just now is explained a moment later."""
+    return replace(looks, next_at=now + terms.first_look) if looks.count < _SOON_MAX else looks
 
 
 def is_absence_proven(order: Order, looks: Looks, now: datetime, terms: Terms) -> bool:

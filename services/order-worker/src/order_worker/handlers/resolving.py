@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from order_worker.domain.order import Looks, Order
 from order_worker.domain.reconciling import gaps
-from order_worker.domain.resolving import after_absence, after_failure, is_absence_proven, needs_a_person
+from order_worker.domain.resolving import after_absence, after_failure, is_absence_proven, needs_a_person, soon_again
 from order_worker.domain.sightings import Sighting
 from order_worker.handlers.booking import News, book
 from order_worker.handlers.desk import Desk, alert, change
@@ -86,7 +86,7 @@ async def _absent(desk: Desk, order: Order) -> None:
         except VenueError as error:
             unexplained = str(error)
         if unexplained is not None:
-            await _failed(desk, order, unexplained)
+            await _missed(desk, order, soon_again(looks, now, desk.terms), unexplained, is_proven=False)
             return
     await _missed(desk, order, looks, "not found", is_proven=is_proven)
 
