@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from order_worker.domain.booking import cash_after, counted, execution_of, fill_of, is_late, seen, transaction_of
+from order_worker.domain.budget import Bucket, Kind
 from order_worker.domain.order import Order, renumbered
 from order_worker.domain.resolving import after_absence, after_failure, is_absence_proven
 from order_worker.domain.sightings import Answer, Outcome, Sighting, Trade
@@ -28,17 +29,32 @@ from sigmax.domain.ledger import Execution, LedgerAccount, entries_of, fold, imb
 from sigmax.domain.orders import SUBMISSIONS, VenueWord
 from sigmax.schemas.types import OrderStatus, Side, Submission
 from sigmax_local.chaos.simulation.books import MemoryBooks
+from sigmax_local.chaos.simulation.budget import MemoryBudget
 from sigmax_local.chaos.simulation.loop import VirtualLoop
 from sigmax_local.chaos.simulation.process import Process
 from sigmax_local.chaos.simulation.rows import AccountRow, OrderRow
 from sigmax_local.chaos.simulation.server import Server
 
-ENDS = (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.EXPIRED)
-WORDS = st.builds(VenueWord, st.sampled_from(ENDS), st.integers(0, 4).map(Decimal))
+OPEN = (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED)
+ENDS = (OrderStatus.CANCELED, OrderStatus.EXPIRED)
 TRADES = st.lists(st.integers(1, 4), min_size=1, max_size=4, unique=True).map(
     lambda numbers: [trade(n) for n in numbers]
 )
-THINGS = st.lists(st.one_of(WORDS, st.integers(1, 4).map(trade)), min_size=1, max_size=8)
+
+
+def _words(*statuses: OrderStatus) -> st.SearchStrategy[VenueWord]:
+    return st.builds(VenueWord, st.sampled_from(statuses), st.integers(0, 4).map(Decimal))
+
+
+def _things(end: OrderStatus) -> st.SearchStrategy[list[VenueWord | Trade]]:
+    return st.lists(st.one_of(_words(*OPEN, end), st.integers(1, 4).map(trade)), min_size=1, max_size=8)
+
+
+WORDS = _words(*OPEN, *ENDS)
+
+
+THINGS = st.sampled_from(ENDS).flatmap(_things)
+"""What the venue may say of one order, in any order: it may end in one way or the other, and never in both."""
 
 
 def taken_in(things: Sequence[VenueWord | Trade], *, is_cancel_wanted: bool) -> tuple[Order, dict[str, Trade]]:
@@ -249,6 +265,7 @@ class ClaimsAndFences(RuleBasedStateMachine):
         asyncio.set_event_loop(self.loop)
         self.server = Server(self.loop, Random(1))
         self.server.tables.of("accounts")["paper"] = AccountRow(Account(0, reconciled_at=NOW), is_reconciled=True)
+        self.buckets: dict[Kind, Bucket] = {}
         self.desks = [self._desk(f"order-worker-{number}") for number in range(3)]
         self.claims: list[tuple[Desk, Claim]] = []
         self.fences: dict[str, int] = {}
@@ -260,7 +277,8 @@ class ClaimsAndFences(RuleBasedStateMachine):
     def _desk(self, name: str) -> Desk:
         process = Process(name, self.loop, lambda *_: None)
         books = MemoryBooks(self.server, process, TERMS, lambda _: None)
-        return Desk(books, NowhereVenue(), None, process, TERMS, None, is_reconciled=True)  # type: ignore[arg-type]
+        budget = MemoryBudget(self.buckets, process)
+        return Desk(books, NowhereVenue(), None, process, TERMS, budget, is_reconciled=True)  # type: ignore[arg-type]
 
     def _run(self, work: Any) -> Any:
         return self.loop.run_until_complete(work)

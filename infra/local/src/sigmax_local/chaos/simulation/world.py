@@ -9,6 +9,7 @@ from typing import Any
 
 from order_worker.domain.budget import Bucket, Kind
 from order_worker.ports import Account
+from sigmax.domain.ledger import LedgerAccount
 from sigmax.schemas.control import Alert, Command, StageChanged
 from sigmax.schemas.orders import CancelRequested, OrderApproved
 from sigmax.schemas.types import Stage, Submission
@@ -133,6 +134,18 @@ class World:
         ours = {row.order.venue_order_id for row in self.orders().values()}
         if any(each.venue_order_id not in ours and not each.cannot_be_seen for each in self.venue.orders.values()):
             found.append("the venue has an order that the books do not have")
+        found += self._restless_orders()
+        if len(self.workers) < self.plan.workers or not all(each.desk.is_reconciled for each in self.workers.values()):
+            found.append("a replica is not ready")
+        account: AccountRow = self.server.tables.of("accounts")["paper"]
+        if not account.is_reconciled:
+            found.append("the books do not agree with the venue's")
+        if self.plan.transfer_at_s is not None and self.venue.money["USDT"] != self._cash():
+            found.append("money that was moved is not in the books")
+        return found
+
+    def _restless_orders(self) -> list[str]:
+        found = []
         for row in self.orders().values():
             order = row.order
             if order.submission in (Submission.READY, Submission.SENDING, Submission.UNKNOWN):
@@ -143,12 +156,12 @@ class World:
                 theirs = self.venue.orders.get(order.venue_order_id or "")
                 if theirs is not None and (theirs.filled != order.filled_quantity or theirs.is_open != order.is_open):
                     found.append(f"order {order.client_order_id} is not as the venue has it")
-        if len(self.workers) < self.plan.workers or not all(each.desk.is_reconciled for each in self.workers.values()):
-            found.append("a replica is not ready")
-        account: AccountRow = self.server.tables.of("accounts")["paper"]
-        if not account.is_reconciled:
-            found.append("the books do not agree with the venue's")
         return found
+
+    def _cash(self) -> Decimal:
+        """Sum what the books have of money."""
+        entries = (entry for each in self.server.tables.of("ledger").values() for entry in each.entries)
+        return sum((each.amount for each in entries if each.account is LedgerAccount.CASH), Decimal(0))
 
     def _on_await(self, process: Process, entry: str, work: Coroutine[Any, Any, Any]) -> None:
         if self._is_healed:
