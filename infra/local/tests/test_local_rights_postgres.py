@@ -23,6 +23,7 @@ _NOT_THROUGH_A_VIEW = (
     asyncpg.WrongObjectTypeError,
     asyncpg.GeneratedAlwaysError,
     asyncpg.FeatureNotSupportedError,
+    asyncpg.ObjectNotInPrerequisiteStateError,
 )
 _COLUMNS = """
     SELECT n.nspname || '.' || c.relname AS table, quote_ident(a.attname) AS column
