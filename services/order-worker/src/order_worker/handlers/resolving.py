@@ -10,6 +10,7 @@ from order_worker.domain.resolving import after_absence, after_failure, is_absen
 from order_worker.domain.sightings import Sighting
 from order_worker.handlers.booking import News, book
 from order_worker.handlers.desk import Desk, alert, change
+from order_worker.handlers.reconciling import CLOCKS
 from order_worker.handlers.sending import send_key
 from order_worker.handlers.working import cancel_at_venue
 from order_worker.ports import VenueError
@@ -20,8 +21,6 @@ _DUE_MAX = 20
 _BEFORE_CLAIM = timedelta(seconds=60)
 """Room for clocks that differ."""
 _STRANGERS_MAX = 20
-_CLOCKS = timedelta(seconds=1)
-"""What our books took in since then may not be in the venue's answer yet."""
 
 
 async def resolve_due(desk: Desk) -> None:
@@ -104,7 +103,7 @@ async def _unexplained(desk: Desk, order: Order) -> str | None:
     instrument_id = order.approved.instrument_id
     async with desk.books.open() as page:
         met = await page.met_assets() & {base_of(instrument_id), quote_of(instrument_id)}
-        found = gaps(await page.balances(asked_at - _CLOCKS), venue, met)
+        found = gaps(await page.balances(asked_at - CLOCKS), venue, met)
     if not found:
         return None
     return "; ".join(f"the venue has {gap} {asset} more than our books" for asset, gap in sorted(found.items()))

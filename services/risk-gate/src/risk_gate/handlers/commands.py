@@ -1,9 +1,10 @@
 """Carries out what people ask for: one transaction each."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 
 from risk_gate.domain.situation import Account
-from risk_gate.domain.stages import GLOBAL, StageChange, one_step_up, refusal_to_raise
+from risk_gate.domain.stages import GLOBAL, CurrentStage, StageChange, one_step_up, refusal_to_raise
 from risk_gate.handlers.flattening import flatten
 from risk_gate.handlers.granting import release, set_limits
 from risk_gate.handlers.postures import set_posture
@@ -41,11 +42,11 @@ async def _bring_down(command: Command, stage: Stage, ledger: LedgerPort, world:
 
 async def _resume(command: Command, ledger: LedgerPort, world: World) -> None:
     """Go one step up: to the very stage that was approved, where the command names it."""
-    await ledger.lock_accounts()
+    accounts = await ledger.lock_accounts()
     current = await ledger.stage(command.scope, _scope_id(command))
     step = one_step_up(current.stage) if current else Stage.NORMAL
     wanted = command.values.get("stage", step)
-    await _raise(command, Stage(wanted) if wanted in set(Stage) else step, ledger, world)
+    await _raise(command, current, Stage(wanted) if wanted in set(Stage) else step, ledger, world, accounts=accounts)
 
 
 async def _set_stage(command: Command, ledger: LedgerPort, world: World) -> None:
@@ -54,18 +55,25 @@ async def _set_stage(command: Command, ledger: LedgerPort, world: World) -> None
     if wanted not in set(Stage):
         ledger.publish(refusal(command, "stage_refused", f"there is no stage {wanted!r}", world))
         return
-    await ledger.lock_accounts()
+    accounts = await ledger.lock_accounts()
     stage = Stage(wanted)
     current = await ledger.stage(command.scope, _scope_id(command))
     if current is not None and stage.severity < current.stage.severity:
-        await _raise(command, stage, ledger, world)
+        await _raise(command, current, stage, ledger, world, accounts=accounts)
     else:
         await _bring_down(command, stage, ledger, world)
 
 
-async def _raise(command: Command, wanted: Stage, ledger: LedgerPort, world: World) -> None:
-    accounts = await ledger.lock_accounts()
-    current = await ledger.stage(command.scope, _scope_id(command))
+async def _raise(
+    command: Command,
+    current: CurrentStage | None,
+    wanted: Stage,
+    ledger: LedgerPort,
+    world: World,
+    *,
+    accounts: Sequence[tuple[Account, timedelta | None]],
+) -> None:
+    """Go up, if all that asks for is there. The accounts are locked."""
     if is_alone(command, ledger, world, current.stage if current else Stage.NORMAL):
         return
     concerned = [row for row in accounts if _concerns(command, row[0])]
