@@ -56,9 +56,9 @@ ready:
 	@infra/bootstrap.sh
 
 .PHONY: test
-test: ## Run all tests; those on real servers need PostgreSQL, Redis, and RabbitMQ
+test: ## Run all tests, two at a time; those on real servers need PostgreSQL, Redis, and RabbitMQ
 	@infra/bootstrap.sh servers-maybe
-	$(PYTHON) -m pytest -q $(PYTEST_ARGS)
+	$(PYTHON) -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder $(PYTEST_ARGS)
 
 # The installed servers are one version of many; these are the others.
 ON_OTHER_SERVERS := shared/tests/integration infra/local/tests/test_local_rights_on_servers.py \

@@ -22,6 +22,9 @@ run_here      `async with run_here(Settings, wire, replica="1") as service:` the
 world         the clean servers as other services see them: `await world.publish(message)`,
               `heard = await world.listen(Fill, Fill.TOPIC)`, `await world.until_true(lambda: bool(heard))`,
               `await world.database.fetch(...)`. A conftest with a larger world of its own replaces it.
+
+A run over several workers (`-n 2 --dist loadgroup`) gives each worker servers of its own and whole files; tests that
+run the whole stack (marker e2e) stay with one worker, one after the other.
 """
 
 import os
@@ -57,6 +60,20 @@ class RunHere(Protocol):
         self, settings: "type[ServiceSettings]", wire: "Wire", **values: str
     ) -> "AbstractAsyncContextManager[Service]":
         """Give the running service."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Say which tests stay together in a distributed run, and begin it with the whole stacks: they take longest."""
+    if not getattr(config.option, "loadgroup", False):
+        return
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("stack" if _is_whole_stack(item) else item.path.stem))
+    items.sort(key=_is_whole_stack, reverse=True)
+
+
+def _is_whole_stack(item: pytest.Item) -> bool:
+    return item.get_closest_marker("e2e") is not None
 
 
 @pytest.fixture(scope="session")
