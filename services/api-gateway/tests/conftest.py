@@ -31,7 +31,9 @@ from api_gateway.domain.views.risk import LatchView, LimitsView, StageView
 from api_gateway.domain.views.trading import OrderView
 from api_gateway.handlers.context import Gateway
 from api_gateway.handlers.http import create_http
-from api_gateway.ports import Activity, Limits, Refreshed, User
+from api_gateway.ports.books import Activity
+from api_gateway.ports.live import Limits
+from api_gateway.ports.people import Refreshed, User
 from sigmax.schemas.base import NAMESPACE
 from sigmax.schemas.market import Quote, nanoseconds
 from sigmax.schemas.types import OrderStatus, Scope, Stage

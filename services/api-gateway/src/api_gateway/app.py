@@ -29,7 +29,7 @@ from api_gateway.domain.logins import LoginLimits
 from api_gateway.handlers.context import Gateway
 from api_gateway.handlers.http import create_http
 from api_gateway.handlers.messages import TOPIC_OF, on_message
-from api_gateway.ports import Limits
+from api_gateway.ports.live import Limits
 from api_gateway.settings import Settings
 from sigmax.runtime.audit import watched_audit
 from sigmax.runtime.service import Service, build_service

@@ -32,7 +32,7 @@ from api_gateway.domain.second_person import (
 )
 from api_gateway.domain.views.base import Page
 from api_gateway.domain.views.people import ApprovalView
-from api_gateway.ports import User
+from api_gateway.ports.people import User
 from sigmax.domain.two_people import APPROVAL_AGE_MAX
 from sigmax.runtime.clock import ClockPort
 from sigmax.runtime.database import Database, Unit

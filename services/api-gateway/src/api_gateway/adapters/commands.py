@@ -20,7 +20,7 @@ from api_gateway.domain.paging import PageRequest
 from api_gateway.domain.second_person import ApprovalKind, ApprovalStatus, Ask, status_of
 from api_gateway.domain.views.base import Page
 from api_gateway.domain.views.people import CommandView
-from api_gateway.ports import User
+from api_gateway.ports.people import User
 from sigmax.runtime.clock import ClockPort
 from sigmax.runtime.database import Database
 from sigmax.schemas.control import CommandName

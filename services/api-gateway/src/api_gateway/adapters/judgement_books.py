@@ -8,7 +8,7 @@ from api_gateway.adapters.sql import Conditions, Listing, Row, page_of, parsed, 
 from api_gateway.domain.paging import PageRequest
 from api_gateway.domain.views.base import Page
 from api_gateway.domain.views.judgement import CallView, DecisionView, SignalView, StrategyView, VerdictView
-from api_gateway.ports import Filters
+from api_gateway.ports.books import Filters
 from sigmax.runtime.database import Database
 
 _STRATEGIES = (

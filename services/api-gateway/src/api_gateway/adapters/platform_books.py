@@ -10,7 +10,8 @@ from api_gateway.domain.audit import AuditEntry
 from api_gateway.domain.paging import PageRequest
 from api_gateway.domain.views.base import Page
 from api_gateway.domain.views.platform import AlertView, BarView, JobView
-from api_gateway.ports import Filters, User
+from api_gateway.ports.books import Filters
+from api_gateway.ports.people import User
 from sigmax.runtime.clock import ClockPort
 from sigmax.runtime.database import Database
 

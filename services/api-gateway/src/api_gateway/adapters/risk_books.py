@@ -11,7 +11,7 @@ from api_gateway.domain.views.risk import (
     StageView,
     TransferView,
 )
-from api_gateway.ports import Filters
+from api_gateway.ports.books import Filters
 from sigmax.runtime.database import Database
 
 _STAGES = (

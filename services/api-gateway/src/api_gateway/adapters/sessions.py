@@ -22,7 +22,7 @@ from api_gateway.domain.sessions import (
     judge_refresh,
     refresh_expiry,
 )
-from api_gateway.ports import Refreshed, User
+from api_gateway.ports.people import Refreshed, User
 from sigmax.runtime.clock import ClockPort
 from sigmax.runtime.database import Database
 

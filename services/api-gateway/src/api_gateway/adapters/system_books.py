@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api_gateway.adapters.sql import rows
 from api_gateway.domain.books import SHOWN_MAX, Finding
-from api_gateway.ports import Activity
+from api_gateway.ports.books import Activity
 from sigmax.runtime.database import Database
 from sigmax.schemas.topology import REACH, owner_of
 

@@ -17,7 +17,7 @@ from api_gateway.domain.views.trading import (
     PositionView,
     ReconciliationView,
 )
-from api_gateway.ports import Filters
+from api_gateway.ports.books import Filters
 from sigmax.runtime.database import Database
 from sigmax.schemas.market import Quote, moment
 from sigmax.schemas.types import OrderStatus

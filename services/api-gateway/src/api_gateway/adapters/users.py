@@ -15,7 +15,7 @@ from api_gateway.adapters.sql import rows
 from api_gateway.domain.audit import AuditEntry
 from api_gateway.domain.rights import Role
 from api_gateway.domain.second_person import UserChange
-from api_gateway.ports import User
+from api_gateway.ports.people import User
 from sigmax.runtime.clock import ClockPort
 from sigmax.runtime.database import Database
 

@@ -12,7 +12,7 @@ from api_gateway.domain.rights import GRANTS, Right
 from api_gateway.domain.sessions import ACCESS_LIFE, IDLE_MAX, AccessClaims, RefreshOutcome
 from api_gateway.domain.views.people import MeView, SessionView, TicketView
 from api_gateway.handlers.context import AddressDep, CallerDep, Gateway, GatewayDep, check_rate
-from api_gateway.ports import User
+from api_gateway.ports.people import User
 
 public = APIRouter(prefix="/auth", tags=["auth"])
 private = APIRouter(tags=["auth"])

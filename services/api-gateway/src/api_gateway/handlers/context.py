@@ -10,29 +10,18 @@ from starlette.requests import HTTPConnection
 from api_gateway.domain.problems import Problem, ProblemKind
 from api_gateway.domain.rights import ROUTES, Right, may, may_steer
 from api_gateway.domain.sessions import AccessClaims
-from api_gateway.ports import (
-    ApprovalsPort,
-    AuditPort,
-    CommandsPort,
-    CountersPort,
-    FeedPort,
+from api_gateway.ports.books import (
     GuardBooksPort,
     JudgementBooksPort,
-    Limits,
-    MarketPort,
-    PasswordsPort,
     PlatformBooksPort,
-    RatesPort,
     RiskBooksPort,
-    SessionsPort,
     SystemBooksPort,
-    TicketsPort,
-    TokensPort,
     TradingBooksPort,
-    User,
-    UsersPort,
     WhyPort,
 )
+from api_gateway.ports.commands import ApprovalsPort, CommandsPort
+from api_gateway.ports.live import CountersPort, FeedPort, Limits, MarketPort, RatesPort, TicketsPort
+from api_gateway.ports.people import AuditPort, PasswordsPort, SessionsPort, TokensPort, User, UsersPort
 from sigmax.runtime.clock import ClockPort
 
 _READS = frozenset({"GET", "HEAD"})

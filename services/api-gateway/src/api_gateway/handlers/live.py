@@ -15,7 +15,8 @@ from api_gateway.domain.budgets import Budget
 from api_gateway.domain.rights import TOPICS, Topic, may
 from api_gateway.domain.sessions import AccessClaims
 from api_gateway.handlers.context import Gateway, gateway_of
-from api_gateway.ports import Listener, User
+from api_gateway.ports.live import Listener
+from api_gateway.ports.people import User
 
 router = APIRouter()
 

@@ -1,7 +1,7 @@
 """Messages of the other services, handed on to who watches."""
 
 from api_gateway.domain.rights import Topic
-from api_gateway.ports import FeedPort
+from api_gateway.ports.live import FeedPort
 from sigmax.schemas.base import Message
 from sigmax.schemas.control import Alert, PostureChanged, StageChanged
 from sigmax.schemas.orders import Fill, OrderApproved, OrderDenied, OrderEvent, PositionChanged, Reconciled, VenueHealth

@@ -17,7 +17,7 @@ from api_gateway.domain.paging import (
     PageRequest,
 )
 from api_gateway.domain.problems import Problem, ProblemKind
-from api_gateway.ports import Filters
+from api_gateway.ports.books import Filters
 from sigmax.schemas.types import AlertLevel, DenialCode, OrderStatus, Verdict
 
 _PRINTABLE = r"^[!-~]{1,64}$"

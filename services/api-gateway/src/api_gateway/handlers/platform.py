@@ -10,7 +10,7 @@ from api_gateway.domain.views.base import Page
 from api_gateway.domain.views.platform import AlertView, BarView, JobView, QuoteView
 from api_gateway.handlers.context import AddressDep, CallerDep, GatewayDep
 from api_gateway.handlers.parameters import AlertFilters, PageDep, Since, Until
-from api_gateway.ports import Filters
+from api_gateway.ports.books import Filters
 from sigmax.schemas.market import Quote, moment
 
 router = APIRouter(tags=["platform"])

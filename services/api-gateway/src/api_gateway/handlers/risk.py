@@ -20,7 +20,7 @@ from api_gateway.domain.views.risk import (
 )
 from api_gateway.handlers.context import CallerDep, GatewayDep
 from api_gateway.handlers.parameters import CommonFilters, LedgerFilters, PageDep, Since, Until, Word
-from api_gateway.ports import Filters
+from api_gateway.ports.books import Filters
 
 router = APIRouter(tags=["risk"])
 

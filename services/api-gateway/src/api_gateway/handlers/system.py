@@ -11,7 +11,7 @@ from api_gateway.domain.views.platform import SystemHealthView
 from api_gateway.domain.views.system import BooksView, FiguresView
 from api_gateway.handlers.context import CallerDep, GatewayDep
 from api_gateway.handlers.parameters import Since
-from api_gateway.ports import Filters
+from api_gateway.ports.books import Filters
 
 router = APIRouter(prefix="/system", tags=["system"])
 

@@ -15,7 +15,7 @@ from api_gateway.domain.views.trading import (
 )
 from api_gateway.handlers.context import CallerDep, GatewayDep
 from api_gateway.handlers.parameters import FillFilters, Id, LedgerFilters, OrderFilters, PageDep, Word
-from api_gateway.ports import Filters
+from api_gateway.ports.books import Filters
 
 router = APIRouter(tags=["trading"])
 

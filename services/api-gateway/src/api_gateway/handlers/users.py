@@ -15,7 +15,7 @@ from api_gateway.domain.views.base import Page
 from api_gateway.domain.views.people import ApprovalView, AuditCheckView, AuditView, NewUserView, UserView
 from api_gateway.handlers.context import AddressDep, CallerDep, Gateway, GatewayDep
 from api_gateway.handlers.parameters import PageDep, Word
-from api_gateway.ports import User
+from api_gateway.ports.people import User
 from sigmax.schemas.types import Name
 
 router = APIRouter(tags=["users"])
