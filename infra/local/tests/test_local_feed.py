@@ -135,3 +135,11 @@ def test_limits_by_the_clock_keep_pace_with_a_fast_recording_and_are_the_gates_o
     assert (slow["turnover_per_day_max"], fast["turnover_per_day_max"]) == ("20000000", "2400000000")
     for found in (slow, fast):
         RiskLimits.model_validate({**own, **found})
+
+
+@pytest.mark.parametrize(
+    ("collector", "seconds"), [({}, "0"), ({"replay_speed": "1"}, "0"), ({"replay_speed": "1.1"}, "3600")]
+)
+def test_only_the_gaps_of_a_fast_recording_are_overlooked(collector: dict[str, str], seconds: str) -> None:
+    # Said in each case, so that nothing is left of the feed before.
+    assert Feed("f", "f", "USD", collector, 1).settings_of("risk-gate")["ladder_gap_floor_s"] == seconds

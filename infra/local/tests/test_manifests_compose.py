@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 import pytest
 
-from sigmax.schemas.topology import SERVICES, owner_of
+from sigmax.runtime.settings import ServiceSettings
+from sigmax.schemas.topology import REACH, SERVICES, owner_of
 from sigmax_local.environment import repository
+from sigmax_local.feed import Feed
 from sigmax_local.manifests.checks.settings import environment_of, secrets_of
 from sigmax_local.manifests.compose import Compose, read_compose
 from sigmax_local.manifests.objects import JOB, SERVER, SERVICE, Manifest, Objects, Pod
@@ -90,9 +92,43 @@ def test_settings_are_the_same(both: Both, name: str) -> None:
             assert given[variable] == value, variable
 
 
-def _default(service: str, variable: str) -> str:
+@pytest.mark.parametrize("mode", ["paper", "live"])
+@pytest.mark.parametrize("service", SERVICES)
+def test_compose_tells_a_service_nothing_that_it_does_not_know(service: str, mode: str) -> None:
+    told = _told_in_compose(service, mode)
+    assert {name for name in told if name.removeprefix("SIGMAX_").lower() not in _settings(service)} == set()
+
+
+@pytest.mark.parametrize("mode", ["paper", "live"])
+@pytest.mark.parametrize("service", ["risk-gate", "order-worker"])
+def test_whatever_guards_money_can_be_set_in_the_variables_of_compose(service: str, mode: str) -> None:
+    own = set(_settings(service)) - set(ServiceSettings.model_fields) - set(REACH[service].secrets)
+    # On paper there is one venue, and its worker is never told to trade live.
+    fixed = {"account_mode", "venue", "venue_class"} if (service, mode) == ("order-worker", "paper") else set()
+    assert {f"SIGMAX_{name.upper()}" for name in own - fixed} - set(_told_in_compose(service, mode)) == set()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_compose_takes_every_variable_that_follows_from_the_choice_of_prices(service: str) -> None:
+    fast = {"source": "replay", "replay_file": "f", "replay_speed": "20", "replay_loop": "true"}
+    live = {"source": "ccxt", "ccxt_exchange": "binance", "symbols": "BTC/USDT"}
+    chosen = {name for one in (fast, live) for name in Feed("f", "f", "USDT", one, 1).settings_of(service)}
+    assert {f"SIGMAX_{name.upper()}" for name in chosen} - set(_told_in_compose(service, "paper")) == set()
+
+
+def _told_in_compose(service: str, mode: str) -> Mapping[str, str | None]:
+    services = read_compose(REPOSITORY / "compose.yaml", {mode}).services
+    found = services.get(service) or services.get(f"{service}-live")
+    return found.environment if found is not None else {}
+
+
+def _settings(service: str) -> Mapping[str, object]:
     fields: Mapping[str, object] = import_module(f"{owner_of(service)}.settings").Settings.model_fields
-    default = fields[variable.removeprefix("SIGMAX_").lower()].default  # type: ignore[attr-defined]
+    return fields
+
+
+def _default(service: str, variable: str) -> str:
+    default = _settings(service)[variable.removeprefix("SIGMAX_").lower()].default  # type: ignore[attr-defined]
     return str(default).lower() if isinstance(default, bool) else str(default)
 
 

@@ -75,9 +75,12 @@ class Feed:
         return {}
 
     def _gaps(self) -> dict[str, str]:
-        """Say that the nights of a recording which runs faster than the clock are no outages: they last seconds."""
+        """Say that the nights of a recording which runs faster than the clock are no outages: they last seconds.
+
+        Elsewhere every gap counts, and that is said as well: an `.env` keeps what an earlier feed wrote there.
+        """
         is_fast = float(self.collector.get("replay_speed", "1")) > 1
-        return {"ladder_gap_floor_s": str(_NIGHT_MAX_S)} if is_fast else {}
+        return {"ladder_gap_floor_s": str(_NIGHT_MAX_S if is_fast else 0)}
 
     def _pace(self) -> dict[str, object]:
         """Give the limits that count by the clock on the wall, for a recording that runs faster than it.

@@ -62,6 +62,12 @@ class Settings(AuditedSettings):
         self.limits_at_start()
         return self
 
+    @model_validator(mode="after")
+    def _live_is_blind_to_no_gap(self) -> Self:
+        if self.account_mode is Mode.LIVE and self.ladder_gap_floor_s:
+            raise ValueError("ladder_gap_floor_s is for recordings that are played fast: a live account has it at 0")
+        return self
+
     def limits_at_start(self) -> RiskLimits:
         """Give the limits of a new account. Raises `ValueError` for names or values that are none."""
         unknown = sorted(set(self.start_limits) - set(RiskLimits.model_fields))

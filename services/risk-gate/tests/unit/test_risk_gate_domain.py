@@ -123,6 +123,13 @@ def test_start_limits_that_are_none_do_not_start(start: dict[str, Any]) -> None:
         settings(start_limits=start)
 
 
+def test_a_live_account_that_would_overlook_gaps_in_the_feed_does_not_start() -> None:
+    assert settings(account_mode="paper", ladder_gap_floor_s=1).ladder_gap_floor_s == 1
+    assert settings(account_mode="live", ladder_gap_floor_s=0).ladder_gap_floor_s == 0
+    with pytest.raises(ValidationError, match="ladder_gap_floor_s"):
+        settings(account_mode="live", ladder_gap_floor_s=1)
+
+
 # Control 27: the next version of the limits ------------------------------------------------------------------------
 
 
