@@ -41,8 +41,9 @@ own_engine() {
     printf '%s\n' "$pid"
 }
 
-# A process that has ended and that nobody has asked about still has its id, and no command any more.
-alive() { [ -n "$({ tr -d '\0' <"/proc/$1/cmdline"; } 2>/dev/null)" ]; }
+# A process that has ended and that nobody has asked about still has its id; its state tells. Its command line does not: that
+# is empty for a moment, too, while a process becomes another program.
+alive() { [[ "$(awk '/^State:/ {print $2}' "/proc/$1/status" 2>/dev/null)" == [!ZX] ]]; }
 
 # wait_for PID SECONDS: until the engine answers; fail when it ends before or takes longer.
 wait_for() {

@@ -20,6 +20,11 @@ DOCKER = """#!/bin/bash
 DOCKERD = """#!/bin/bash
 echo "$@" >>/tmp/started
 if [ -e /tmp/breaks ]; then echo "iptables is missing" >&2; exit 1; fi
+if [ -e /tmp/hides ]; then
+    mkfifo /tmp/words
+    (exec >/tmp/words; sleep 2; echo "iptables is missing") &
+    exec -a "" cat </tmp/words
+fi
 trap 'rm -f /tmp/answers; exit 0' TERM
 for argument in "$@"; do
     case "$argument" in --pidfile=*) echo $$ >"${argument#--pidfile=}" ;; esac
@@ -86,6 +91,13 @@ def test_no_second_one_is_started_beside_an_engine_that_answers_later(tmp_path: 
 
 def test_an_engine_that_does_not_start_is_reported_with_its_last_words(tmp_path: Path) -> None:
     result = _run(tmp_path, "touch /tmp/breaks; engine", *MAY_START_CONTAINERS)
+    assert result.returncode != 0
+    assert "iptables is missing" in result.stderr
+
+
+def test_a_process_whose_command_is_not_to_be_seen_has_not_ended(tmp_path: Path) -> None:
+    # As for a moment while `setsid` becomes `dockerd`: whoever looked then reported an end without last words.
+    result = _run(tmp_path, "touch /tmp/hides; engine", *MAY_START_CONTAINERS)
     assert result.returncode != 0
     assert "iptables is missing" in result.stderr
 
