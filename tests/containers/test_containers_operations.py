@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 import stat
 import time
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from sigmax_local import audit_check
 from sigmax_local.operations.__main__ import app
 from sigmax_local.operations.database import InContainer, query
 from sigmax_local.operations.manifest import Manifest
@@ -56,6 +58,8 @@ async def test_what_was_traded_after_a_backup_is_gone_when_it_is_restored_and_no
 ) -> None:
     file = tmp_path / "platform.backup"
     await stack.trades_again()
+    heads = tmp_path / "heads.jsonl"
+    heads.write_text(_heads(stack), encoding="utf-8")
 
     began = time.monotonic()
     made = await _command(stack, "backup", str(file))
@@ -95,6 +99,10 @@ async def test_what_was_traded_after_a_backup_is_gone_when_it_is_restored_and_no
     assert stuck == [], "the gate still reserves room for orders that have ended"
     names = [row[0] for row in query(InContainer(stack.compose), "SELECT datname FROM pg_database", "postgres")]
     assert BEFORE in names
+    kept, keys = audit_check.read_heads(heads), audit_check.keys_of(stack.compose.secrets)
+    chains = audit_check.check(InContainer(stack.compose), kept, keys)
+    assert kept
+    assert [one for one in chains if one.broken is not None] == []
 
 
 async def test_a_backup_that_was_changed_is_refused_and_nothing_is_touched(
@@ -111,6 +119,11 @@ async def test_a_backup_that_was_changed_is_refused_and_nothing_is_touched(
     assert refused.exit_code == 1
     assert "not the file" in refused.output
     await stack.trades_again()
+
+
+def _heads(stack: ContainerStack) -> str:
+    """Give what `sigmax audit heads` prints."""
+    return "".join(f"{json.dumps(row)}\n" for row in audit_check.heads_of(InContainer(stack.compose)))
 
 
 async def _command(stack: ContainerStack, *words: str):  # noqa: ANN202 - what click calls it is its own affair

@@ -86,11 +86,16 @@ def heads_command(context: typer.Context, *, stack: StackOption = None) -> None:
     door: Door = context.obj
     found = door.running(stack)
     try:
-        rows = [row for _, row in read(place_of(found), [_newest(owner) for owner in OWNERS])]
+        rows = heads_of(place_of(found))
     except (DatabaseError, BinariesMissingError, OSError) as error:
         door.fail(str(error))
     for row in rows:
         print(json.dumps(row, sort_keys=True))
+
+
+def heads_of(place: Place) -> list[dict[str, Any]]:
+    """Give the newest row's hash of each chain in a database. Raises `DatabaseError`."""
+    return [row for _, row in read(place, [_newest(owner) for owner in OWNERS])]
 
 
 def check(
