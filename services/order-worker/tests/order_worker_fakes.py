@@ -326,6 +326,8 @@ class FakeVenue:
         self.orders: dict[str, Sighting] = {}
         self.is_hidden = False
         self.is_down = False
+        self.is_mute = False
+        """It heeds cancels, and answers no question."""
         self.clock_gap = timedelta()
         self.money: dict[str, Decimal] = {}
         self.health = Health()
@@ -372,7 +374,8 @@ class FakeVenue:
         return sighting
 
     async def cancel(self, order: Order) -> Sighting | None:
-        self._answers()
+        if self.is_down:
+            raise VenueError("not answered")
         sighting = self.orders.get(order.client_order_id)
         if sighting is None or sighting.word.status is not OrderStatus.NEW:
             return None
@@ -421,7 +424,7 @@ class FakeVenue:
         return [] if self.is_hidden else list(self.orders.values())
 
     def _answers(self) -> None:
-        if self.is_down:
+        if self.is_down or self.is_mute:
             raise VenueError("not answered")
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -55,10 +55,11 @@ class FakeVenue:
     is_away: bool = False
     """Every request is answered with 503."""
     asked: Counter[str] = field(default_factory=Counter)
+    asked_at: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    """By the clock of `time.monotonic`."""
     orders: dict[int, dict[str, Any]] = field(default_factory=dict)
     trades: list[dict[str, Any]] = field(default_factory=list)
     submits: list[dict[str, str]] = field(default_factory=list)
-    last_submit_at: float = 0.0
     sockets: list[web.WebSocketResponse] = field(default_factory=list)
     url: str = ""
 
@@ -78,6 +79,7 @@ class FakeVenue:
     @web.middleware
     async def answering(self, request: web.Request, handler: Any) -> web.StreamResponse:
         self.asked[f"{request.method} {request.path}"] += 1
+        self.asked_at[f"{request.method} {request.path}"].append(time.monotonic())
         if self.is_away:
             return web.Response(status=503, text="upstream")
         answer: web.StreamResponse = await handler(request)
@@ -101,7 +103,6 @@ class FakeVenue:
     async def submit(self, request: web.Request) -> web.StreamResponse:
         values = {key: str(value) for key, value in (await request.post()).items()}
         self.submits.append(values)
-        self.last_submit_at = time.time()
         fault = self.faults.pop(0) if self.faults else ""
         if fault == "refuse":
             return _error(-2010, "Account has insufficient balance for requested action.")

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 
-async def until(check: Callable[[], Awaitable[Any]], timeout_s: float = 30) -> Any:
+async def until(check: Callable[[], Awaitable[Any]], timeout_s: float = 60) -> Any:
     """Poll for an effect; give what the check gave, and fail when it stays away."""
     give_up_at = time.monotonic() + timeout_s
     while time.monotonic() < give_up_at:
@@ -16,7 +16,7 @@ async def until(check: Callable[[], Awaitable[Any]], timeout_s: float = 30) -> A
     raise AssertionError("it did not happen in time")
 
 
-async def reach(platform: Any, approved: Any, status: str, timeout_s: float = 30) -> Any:
+async def reach(platform: Any, approved: Any, status: str, timeout_s: float = 60) -> Any:
     """Wait until an order has a status, and give its row; fail with the row as it is."""
 
     async def check() -> Any:

@@ -62,7 +62,7 @@ async def running(service: Service, *handlers: Callable[[Service], None]) -> Asy
         yield service
 
 
-async def until(condition: Callable[[], Awaitable[bool]], within_s: float = 15) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], within_s: float = 60) -> None:
     async with asyncio.timeout(within_s):
         while not await condition():
             await asyncio.sleep(0.02)
@@ -166,6 +166,19 @@ async def test_what_a_crash_left_in_the_outbox_is_swept_out(clean: Addresses) ->
     async with running(a_service(clean, SchedulerSettings, "1"), collecting(seen)) as service:
         await until(lambda: _is(lambda: seen == [a_job("left over")]))
         await until(lambda: _is_async(outbox_count(service), 0))
+
+
+async def test_what_is_on_its_way_when_the_service_ends_is_confirmed_and_leaves_the_outbox(clean: Addresses) -> None:
+    service = a_service(clean, SchedulerSettings)
+    async with running(service):
+        await publish(service, *(a_job(str(number)) for number in range(200)))
+        await asyncio.sleep(0)  # the relay has taken them, and waits for the broker
+    connection = await asyncpg.connect(clean.admin_urls[0])
+    left = await connection.fetchval("SELECT count(*) FROM scheduler.outbox")
+    await connection.close()
+
+    assert left == 0
+    assert await waiting_in(clean, queue_of("scheduler", JobDue)) == 200
 
 
 async def test_an_unroutable_message_stays_in_the_outbox_until_it_has_a_route(clean: Addresses) -> None:

@@ -8,51 +8,20 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from order_worker_builders import ETH, NOW, a_cancel, a_sighting, a_stage, a_trade, an_approval, an_order
-from order_worker_fakes import a_desk
+from order_worker_builders import ETH, NOW, a_cancel, a_sighting, a_trade, an_order
+from order_worker_world import World, a_world
 
 from order_worker.domain.budget import Kind
 from order_worker.domain.health import Health
-from order_worker.domain.order import Order
-from order_worker.handlers.approvals import on_cancel_requested, on_order_approved, on_stage_changed
+from order_worker.handlers.approvals import on_cancel_requested
 from order_worker.handlers.guarding import guard
 from order_worker.handlers.health import ask_clock, tell_health
 from order_worker.handlers.reconciling import reconcile
 from order_worker.handlers.resolving import resolve_due
 from order_worker.handlers.sending import sweep
 from order_worker.handlers.working import on_sightings, on_trades, poll
-from sigmax.schemas.control import Alert
 from sigmax.schemas.orders import Reconciled, VenueHealth
-from sigmax.schemas.types import OrderStatus, OrderType, Scope, Side, Stage, Submission
-
-
-class World:
-    def __init__(self) -> None:
-        self.desk: Any = a_desk()
-        self.books, self.venue, self.clock = self.desk.books, self.desk.venue, self.desk.clock
-        self.budget = self.desk.budget
-
-    def order(self, number: int = 1) -> Order:
-        return self.books.store.orders[an_order(number).client_order_id]
-
-    def told(self, kind: type[Any]) -> list[Any]:
-        return [message for message in self.books.store.published if isinstance(message, kind)]
-
-    def alerts(self) -> list[str]:
-        return [alert.code for alert in self.told(Alert)]
-
-    async def approve(self, number: int = 1, **changes: Any) -> None:
-        await on_order_approved(an_approval(number, now=self.clock.at, **changes), self.desk)
-
-    async def stage(self, stage: Stage, version: int) -> None:
-        for scope in (Scope.GLOBAL, Scope.ACCOUNT):
-            await on_stage_changed(a_stage(scope, stage, version=version, now=self.clock.at), self.desk)
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
-
+from sigmax.schemas.types import OrderStatus, OrderType, Side, Stage, Submission
 
 # the budget
 
@@ -427,7 +396,7 @@ def test_f20_fills_doubled_reversed_early_and_late_give_the_same_sums(
     """Each trade comes twice, alone or with the order, around the acknowledgement and the end, in any order."""
 
     async def run() -> None:
-        world = World()
+        world = a_world()
         wanted = PARTS if not is_canceled else PARTS - 1
         order = an_order(quantity=str(PARTS))
         trades = [a_trade(number, venue_order_id="v1") for number in range(1, wanted + 1)]

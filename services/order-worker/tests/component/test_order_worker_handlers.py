@@ -1,24 +1,20 @@
 """The handlers over books and a venue in memory: what each failure must end in."""
 
 import asyncio
-from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from itertools import permutations
-from typing import Any
 
 import pytest
 from order_worker_builders import BTC, ETH, NOW, a_cancel, a_stage, an_approval, an_order
-from order_worker_fakes import FakeBooks, FakeClock, FakeVenue, Store, a_desk
+from order_worker_world import World
 
-from order_worker.domain.order import Order
 from order_worker.handlers.approvals import (
     ForgedApprovalError,
     on_cancel_requested,
     on_order_approved,
     on_stage_changed,
 )
-from order_worker.handlers.desk import Desk
 from order_worker.handlers.reconciling import reconcile
 from order_worker.handlers.resolving import resolve_due
 from order_worker.handlers.sending import sweep
@@ -26,39 +22,6 @@ from order_worker.handlers.working import on_sightings, on_trades, poll
 from sigmax.schemas.control import Alert
 from sigmax.schemas.orders import Fill, OrderEvent, PositionChanged, Reconciled
 from sigmax.schemas.types import OrderStatus, Scope, Side, Stage, Submission
-
-
-@dataclass
-class World:
-    desk: Desk
-    books: FakeBooks
-    venue: FakeVenue
-    clock: FakeClock
-
-    @property
-    def store(self) -> Store:
-        return self.books.store
-
-    def order(self, number: int = 1) -> Order:
-        return self.store.orders[an_order(number).client_order_id]
-
-    def told(self, kind: type[Any]) -> list[Any]:
-        return [message for message in self.store.published if isinstance(message, kind)]
-
-    async def approve(self, number: int = 1, **changes: Any) -> None:
-        await on_order_approved(an_approval(number, now=self.clock.at, **changes), self.desk)
-
-    async def resolve_for(self, seconds: int) -> None:
-        """Let time pass, with the resolver at work each second and the stages told as they are."""
-        for _ in range(seconds):
-            self.clock.pass_by(1)
-            await resolve_due(self.desk)
-
-
-@pytest.fixture
-def world() -> World:
-    desk: Any = a_desk()
-    return World(desk, desk.books, desk.venue, desk.clock)
 
 
 async def test_an_approved_order_is_sent_once_and_booked(world: World) -> None:

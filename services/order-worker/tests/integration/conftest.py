@@ -1,7 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -35,24 +35,41 @@ class Platform:
     connection: asyncpg.Connection
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """One connection, one question at a time."""
+    telling: asyncio.Task[None] | None = None
 
     async def say(self, message: Message) -> None:
         await self.publisher.publish(message.topic, message.encode(), message.message_id, {})
 
     async def allow(self, stage: Stage = Stage.NORMAL, version: int = 1) -> None:
-        """Tell the stages, as risk-gate does again and again, and wait until a worker knows them.
+        """Tell the stages, now and again every 15 s as risk-gate does, and wait until a worker knows them.
 
         They come over another queue than approvals, which might overtake them and find that nothing may be sent.
         """
-        now = datetime.now(UTC)
-        for scope in (Scope.GLOBAL, Scope.ACCOUNT):
-            await self.say(a_stage(scope, stage, version=version, now=now))
+        self.fall_silent()
+        await self._tell(stage, version)
+        self.telling = asyncio.create_task(self._go_on_telling(stage, version))
         known = "SELECT count(*) = 2 FROM stages WHERE stage = $1 AND version = $2"
         await until(lambda: self.value(known, stage, version))
 
+    def fall_silent(self) -> None:
+        """Tell the stages no more."""
+        if self.telling is not None:
+            self.telling.cancel()
+
+    async def _tell(self, stage: Stage, version: int) -> None:
+        now = datetime.now(UTC)
+        for scope in (Scope.GLOBAL, Scope.ACCOUNT):
+            await self.say(a_stage(scope, stage, version=version, now=now))
+
+    async def _go_on_telling(self, stage: Stage, version: int) -> None:
+        while True:
+            await asyncio.sleep(15)
+            await self._tell(stage, version)
+
     def approval(self, number: int = 1, **changes: Any) -> OrderApproved:
         key = self.addresses.secrets.get("risk_gate", "approval_key").encode()
-        return an_approval(number, now=datetime.now(UTC), key=key, **changes)
+        now = datetime.now(UTC)
+        return an_approval(number, now=now, key=key, **{"valid_until": now + timedelta(minutes=5), **changes})
 
     async def rows(self, query: str, *values: object) -> Sequence[Any]:
         async with self.turn:
@@ -76,7 +93,9 @@ async def platform(clean: "Addresses") -> AsyncIterator[Platform]:
     connection = await asyncpg.connect(
         clean.database_url_as("postgres").replace("+asyncpg", ""), server_settings={"search_path": "order_worker"}
     )
-    yield Platform(clean, publisher, connection)
+    platform = Platform(clean, publisher, connection)
+    yield platform
+    platform.fall_silent()
     await connection.close()
     await publisher.close()
 

@@ -223,7 +223,7 @@ async def test_a_worker_whose_chain_was_changed_is_not_ready_and_sends_nothing(
         await until(lambda: platform.value(late, approved.client_order_id))
         row = await reach(platform, approved, "unplaced")
         assert "not sent by" in row["reason"]
-        async with httpx2.AsyncClient(trust_env=False) as client:
+        async with httpx2.AsyncClient(trust_env=False, timeout=60) as client:
             answer = await client.get(f"{worker.url}/health/ready")
         assert answer.status_code == 503
         assert [problem for problem in answer.json()["problems"] if problem.startswith("audit: row")]

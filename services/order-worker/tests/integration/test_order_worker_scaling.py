@@ -1,7 +1,6 @@
 """Replicas come and go while orders come in: nothing is lost, nothing is doubled."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -35,8 +34,7 @@ async def test_from_one_worker_to_four_and_back_to_one_while_orders_come_in(
             side = Side.SELL if number % 3 == 0 else Side.BUY
             price = "101" if side is Side.BUY else "99"
             instrument_id = f"{COINS[number % len(COINS)]}/USDT@binance"
-            valid_until = datetime.now(UTC) + timedelta(seconds=120)
-            changes = {"side": side, "limit_price": price, "instrument_id": instrument_id, "valid_until": valid_until}
+            changes = {"side": side, "limit_price": price, "instrument_id": instrument_id}
             await platform.say(platform.approval(number, **changes))
             number += 1
             await asyncio.sleep(0.1)
@@ -47,7 +45,7 @@ async def test_from_one_worker_to_four_and_back_to_one_while_orders_come_in(
     approving = asyncio.create_task(approve())
     others = [run_service("order-worker", **settings(replica=str(replica))) for replica in (1, 2, 3)]
     processes = await asyncio.gather(*(other.__aenter__() for other in others))
-    await until(lambda: platform.value("SELECT count(DISTINCT worker) = 4 FROM orders"), 60)
+    await until(lambda: platform.value("SELECT count(DISTINCT worker) = 4 FROM orders"))
     await processes[0].kill()
     await asyncio.sleep(1)
     await first.__aexit__(None, None, None)
@@ -59,7 +57,7 @@ async def test_from_one_worker_to_four_and_back_to_one_while_orders_come_in(
         await platform.allow(version=1 + orders)
         return bool(await platform.value(f"SELECT count(*) = {orders} FROM orders WHERE status = 'filled'"))
 
-    await until(are_filled, 60)
+    await until(are_filled, 180)
     await until(lambda: platform.value("SELECT count(*) = 0 FROM outbox"))
     for other in (others[0], others[2]):
         await other.__aexit__(None, None, None)
@@ -72,18 +70,16 @@ async def test_a_halt_stops_four_busy_workers_within_a_second_and_takes_everythi
     platform: Any, venue: Any, run_service: Any, settings: Settings
 ) -> None:
     venue.symbols = tuple((coin, "USDT") for coin in COINS)
-    venue.delay_s = 0.05
+    venue.delay_s = 0.2
     async with AsyncExitStack() as stack:
         workers = [run_service("order-worker", **settings(replica=str(replica), send_s="0.8")) for replica in range(4)]
         await asyncio.gather(*(stack.enter_async_context(worker) for worker in workers))
         await platform.allow()
-        valid_until = datetime.now(UTC) + timedelta(seconds=120)
 
         async def approve() -> None:
             for number in range(ORDERS):
                 instrument_id = f"{COINS[number % len(COINS)]}/USDT@binance"
-                changes = {"instrument_id": instrument_id, "limit_price": "50", "valid_until": valid_until}
-                await platform.say(platform.approval(number, **changes))
+                await platform.say(platform.approval(number, instrument_id=instrument_id, limit_price="50"))
                 await asyncio.sleep(0.01)
 
         approving = asyncio.create_task(approve())
@@ -93,12 +89,13 @@ async def test_a_halt_stops_four_busy_workers_within_a_second_and_takes_everythi
 
         await until(is_busy)
         await platform.allow(Stage.HALTED, version=2)
-        halted_at = time.time()
+        halted_at = datetime.now(UTC)
         await approving
         await until(lambda: platform.value(f"SELECT count(*) = {ORDERS} FROM orders"))
         ended = f"SELECT count(*) = {ORDERS} FROM orders WHERE status IN ('canceled', 'unplaced')"
-        await until(lambda: platform.value(ended), 60)
+        await until(lambda: platform.value(ended), 180)
 
-    assert venue.last_submit_at - halted_at < 1
+    # When the last byte may have left the worker: what the venue takes to hear it is not the worker's.
+    assert await platform.value("SELECT max(sent_at) FROM orders") - halted_at < timedelta(seconds=1)
     assert 40 <= len(venue.submits) == len(venue.orders) < ORDERS
     assert {order["status"] for order in venue.orders.values()} == {"CANCELED"}

@@ -25,12 +25,12 @@ async def test_an_approved_order_is_sent_filled_and_booked(
         approved = platform.approval()
         await platform.say(approved)
         row = await reach(platform, approved, "filled")
+        await until(lambda: _is_quiet(platform))
 
     assert row["submission"] == "acked"
     assert row["filled_quantity"] == 1
     assert row["average_price"] == 100
     assert row["sent_at"] is not None
-    assert await platform.value("SELECT count(*) FROM outbox") == 0
     await sound(platform, venue)
 
 
@@ -112,7 +112,6 @@ async def test_a_killed_workers_order_is_finished_by_another(
 ) -> None:
     async with run_service("order-worker", **settings()) as worker:
         await platform.allow()
-        await until(lambda: platform.value("SELECT count(*) = 2 FROM stages"))
         venue.delay_s = 30
         approved = platform.approval()
         await platform.say(approved)
@@ -150,7 +149,7 @@ async def test_a_worker_that_was_stopped_between_claim_and_send_sends_nothing_la
         async def are_over() -> bool:
             return bool(await platform.value("SELECT count(*) = 30 FROM orders WHERE status IN ('filled', 'unplaced')"))
 
-        await until(are_over, 60)
+        await until(are_over, 180)
         await until(lambda: _is_quiet(platform))
 
     assert len(venue.submits) == len({submit["newClientOrderId"] for submit in venue.submits})
@@ -190,7 +189,7 @@ async def test_a_fill_that_no_stream_told_of_is_found_by_the_poll(
         await platform.say(approved)
         await reach(platform, approved, "new")
         venue.fill(1, Decimal(1))
-        await reach(platform, approved, "filled", 30)
+        await reach(platform, approved, "filled")
 
     await sound(platform, venue)
 
@@ -245,7 +244,7 @@ async def test_buys_and_sells_of_two_instruments_stay_sound(
         async def are_filled() -> bool:
             return bool(await platform.value("SELECT count(*) = 60 FROM orders WHERE status = 'filled'"))
 
-        await until(are_filled, 60)
+        await until(are_filled, 180)
         await until(lambda: _is_quiet(platform))
 
     await sound(platform, venue)

@@ -13,7 +13,7 @@ Settings = Callable[..., dict[str, str]]
 
 async def figures(service: Any) -> dict[str, float]:
     """Give the samples of /metrics by name and labels, as they are written."""
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with httpx2.AsyncClient(trust_env=False, timeout=60) as client:
         page = (await client.get(f"{service.url}/metrics")).text
     lines = (line.rsplit(" ", 1) for line in page.splitlines() if not line.startswith("#"))
     return {name: float(value) for name, value in lines}

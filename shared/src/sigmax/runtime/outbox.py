@@ -41,6 +41,7 @@ class OutboxRelay:
         self._database = database
         self._publisher = publisher
         self._queue: asyncio.Queue[Letter] = asyncio.Queue()
+        self._sending: asyncio.Task[None] | None = None
         database.on_commit = self._offer
 
     def _offer(self, letters: list[Letter]) -> None:
@@ -53,10 +54,14 @@ class OutboxRelay:
             batch = [await self._queue.get()]
             while not self._queue.empty() and len(batch) < _BATCH_MAX:
                 batch.append(self._queue.get_nowait())
-            await self._send(batch)
+            self._sending = asyncio.create_task(self._send(batch))
+            # What is on its way when this is cancelled is confirmed and marked all the same: `drain` waits for it.
+            await asyncio.shield(self._sending)
 
     async def drain(self) -> None:
         """Send what this process has committed and not yet sent; what fails is left to the sweep."""
+        if self._sending is not None:
+            await self._sending
         batch = []
         while not self._queue.empty():
             batch.append(self._queue.get_nowait())

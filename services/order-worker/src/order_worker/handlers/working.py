@@ -1,5 +1,6 @@
 """Orders at the venue: what the stream and the polls show of them, and cancels."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -76,8 +77,13 @@ def _tells_something(order: Order, sighting: Sighting) -> bool:
 
 
 async def poll(desk: Desk) -> None:
-    """Ask for what the stream may have missed: orders that changed, fills that the venue counts, cancels to repeat."""
+    """Repeat cancels, then ask for what the stream may have missed: orders that changed, fills that the venue counts.
+
+    Cancels come first and for themselves: a venue that answers no question may still heed them.
+    """
     now = desk.clock.now()
+    wanted = [order for order in await desk.books.unfinished() if _is_due(order, now) and order.needs_cancel]
+    await asyncio.gather(*(cancel_at_venue(desk, order) for order in wanted))
     orders = [order for order in await desk.books.unfinished() if _is_due(order, now)]
     if not orders:
         return
@@ -90,8 +96,6 @@ async def poll(desk: Desk) -> None:
     for order in await desk.books.unfinished():
         if order.submission is Submission.ACKED and order.misses_fills:
             await on_trades(desk, await desk.venue.trades_of(order), "poll")
-        if order.needs_cancel and order.client_order_id in {each.client_order_id for each in orders}:
-            await cancel_at_venue(desk, order)
 
 
 def _is_due(order: Order, now: datetime) -> bool:
