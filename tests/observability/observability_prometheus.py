@@ -42,14 +42,14 @@ class Alarms:
                 return dict(alert)
         return None
 
-    async def until_fires(self, name: str, severity: str, within_s: float = 45, **labels: str) -> dict[str, Any]:
+    async def until_fires(self, name: str, severity: str, within_s: float = 120, **labels: str) -> dict[str, Any]:
         """Wait until the alert fires, and give it."""
         alert: dict[str, Any] = await until(
             lambda: self.firing(name, severity, **labels), f"{name} ({severity}) fires", within_s
         )
         return alert
 
-    async def until_over(self, name: str, severity: str, within_s: float = 60, **labels: str) -> None:
+    async def until_over(self, name: str, severity: str, within_s: float = 120, **labels: str) -> None:
         """Wait until the alert fires no more."""
 
         async def is_over() -> bool:

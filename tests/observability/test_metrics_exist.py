@@ -60,7 +60,7 @@ def _has(labels: dict[str, str], asked: Asked) -> bool:
 
 @pytest.mark.e2e
 @pytest.mark.integration
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 async def test_every_metric_and_label_that_a_rule_or_panel_asks_for_is_there(clean: Addresses, tmp_path: Path) -> None:
     ours = [
         each

@@ -32,6 +32,10 @@ async def test_the_table_of_rights_is_up_to_date(servers: Addresses) -> None:
     assert (repository() / "infra" / "RIGHTS.md").read_text(encoding="utf-8") == document
 
 
+_PATIENCE_S = 60
+"""Hundreds of logins at once, on a machine that has other work."""
+
+
 def _entrances(servers: Addresses) -> dict[str, tuple[Enter, Mapping[str, str]]]:
     """Give what enters each server with a login and a password, and the right passwords."""
 
@@ -40,7 +44,9 @@ def _entrances(servers: Addresses) -> dict[str, tuple[Enter, Mapping[str, str]]]
         await (await asyncpg.connect(url, user=login, password=password or None, passfile="/nonexistent")).close()
 
     async def enter_redis(login: str, password: str) -> None:
-        options: dict[str, Any] = {"username": login, "password": password} if login else {}
+        options: dict[str, Any] = {"socket_connect_timeout": _PATIENCE_S}
+        if login:
+            options |= {"username": login, "password": password}
         async with redis.asyncio.Redis.from_url(servers.redis_url, **options) as client:
             await client.ping()
 
@@ -59,7 +65,7 @@ def _entrances(servers: Addresses) -> dict[str, tuple[Enter, Mapping[str, str]]]
 
 async def _opens(enter: Enter, login: str, password: str) -> bool:
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(_PATIENCE_S):
             await enter(login, password)
     except (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError):
         return False
