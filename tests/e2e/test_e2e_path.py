@@ -17,7 +17,7 @@ from sigmax_local.servers import Addresses
 from sigmax_local.testkit.container_stack import write_recording
 from sigmax_local.testkit.platform import Platform, running_platform
 
-pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(480)]
 
 START_NS = 1_767_605_400_000_000_000
 TICKS_PER_S = 20
@@ -48,7 +48,7 @@ def swinging(seconds: int) -> list[float]:
     return list(itertools.islice(itertools.cycle([99.5, 99.5, 100.5, 100.5]), seconds))
 
 
-async def until(condition: Callable[[], Awaitable[Any]], what: str, within_s: float = 60) -> Any:
+async def until(condition: Callable[[], Awaitable[Any]], what: str, within_s: float = 150) -> Any:
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         if found := await condition():

@@ -17,7 +17,7 @@ from sigmax_local.operations.retelling import retell
 from sigmax_local.servers import Addresses
 from sigmax_local.testkit.platform import Platform, running_platform
 
-pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(480)]
 
 _START_NS = 1_767_605_400_000_000_000
 _TICKS_PER_S = 20

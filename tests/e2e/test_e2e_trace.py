@@ -14,7 +14,7 @@ from sigmax_local.servers import Addresses
 from sigmax_local.testkit.otlp import Collector, SeenSpan, collecting
 from sigmax_local.testkit.platform import Platform, running_platform
 
-pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(480)]
 
 FILLED = """
     SELECT correlation_id, client_order_id, instrument_id FROM order_worker.orders

@@ -58,7 +58,7 @@ async def trading_stack(
             yield platform, world
 
 
-async def until(look: Callable[[], Awaitable[Any]], what: str, within_s: float = 60) -> Any:
+async def until(look: Callable[[], Awaitable[Any]], what: str, within_s: float = 150) -> Any:
     """Look again and again until there is something, and give it."""
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:

@@ -16,7 +16,7 @@ from sigmax_local.ports import LOOPBACK, free_ports
 from sigmax_local.processes import Child, spawn, tail
 from sigmax_local.servers import Addresses
 
-_READY_TIMEOUT_S = 60.0
+_READY_TIMEOUT_S = 120.0
 _STOP_PATIENCE_S = 30.0
 _POLL_S = 0.05
 _numbers = itertools.count(1)

@@ -58,14 +58,14 @@ class World:
         await queue.consume(keep, no_ack=True)
         return heard
 
-    async def until(self, look: Callable[[], Awaitable[T]], timeout_s: float = 30) -> T:
+    async def until(self, look: Callable[[], Awaitable[T]], timeout_s: float = 60) -> T:
         """Look again and again until there is something; give it. Raises `TimeoutError`."""
         async with asyncio.timeout(timeout_s):
             while not (found := await look()):  # noqa: ASYNC110 - what it waits for happens in other processes
                 await asyncio.sleep(_POLL_S)
         return found
 
-    async def until_true(self, look: Callable[[], bool], timeout_s: float = 30) -> None:
+    async def until_true(self, look: Callable[[], bool], timeout_s: float = 60) -> None:
         """Look again and again until it is so. Raises `TimeoutError`."""
         async with asyncio.timeout(timeout_s):
             while not look():  # noqa: ASYNC110 - as above
