@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sigmax.runtime import logs
 from sigmax.runtime.database import asyncpg_url
 from sigmax.runtime.faults import is_passing
-from sigmax.runtime.rabbitmq import amqp_url
+from sigmax.runtime.rabbitmq import UnsupportedServerError, amqp_url, check_server
 from sigmax.runtime.settings import ServiceSettings, SettingsError
 
 NOW = datetime(2026, 1, 5, 9, 30, tzinfo=UTC)
@@ -154,3 +154,14 @@ class _SqlStateError(Exception):
 )
 def test_only_faults_that_pass_are_waited_out(error: Exception, *, passes: bool) -> None:
     assert is_passing(error) is passes
+
+
+@pytest.mark.parametrize("version", ["3.10.0", "3.10.8", "3.13.7", "4.0.0", "4.3.1"])
+def test_a_broker_that_acts_on_our_queues_arguments_is_taken(version: str) -> None:
+    check_server(version)
+
+
+@pytest.mark.parametrize("version", ["3.9.29", "2.8.7", "", "unknown", "3"])
+def test_an_older_broker_or_one_that_says_nothing_is_refused(version: str) -> None:
+    with pytest.raises(UnsupportedServerError, match=r"3\.10"):
+        check_server(version)

@@ -64,6 +64,7 @@ class Consumers:
         self._service = service
         self.queues: list[str] = []
         self.last_handled_ns = 0
+        self.on_handled: Callable[[str], None] = lambda _queue: None
 
     def on(self, message: type[M], handler: Callable[[M], Awaitable[None]], *, prefetch: int) -> None:
         """Have `handler` called with each message of one kind, at most `prefetch` at a time.
@@ -104,6 +105,7 @@ class Consumers:
         finally:
             _handled.labels(kind.TOPIC).observe(time.perf_counter() - started)
             self.last_handled_ns = self._clock.now_ns()
+            self.on_handled(queue)
 
     async def _patiently(self, handler: Callable[[M], Awaitable[None]], message: M) -> None:
         give_up_at = time.monotonic() + _PATIENCE_S

@@ -16,6 +16,20 @@ TRADING = RabbitExchange(EXCHANGE, type=ExchangeType.TOPIC, durable=True, declar
 """The one exchange. Services have no right to declare: the deploy job does."""
 
 _PUBLISH_TIMEOUT_S = 5.0
+_SERVER_MIN = (3, 10)
+"""Older ones take the arguments of our queues without a word, and do not act on them."""
+
+
+class UnsupportedServerError(Exception):
+    """The broker is too old to keep what moves money. The text says what it is, and what is needed."""
+
+
+def check_server(version: str) -> None:
+    """Raise `UnsupportedServerError` unless RabbitMQ is known to act on what our queues are declared with."""
+    parts = tuple(int(part) if part.isdigit() else -1 for part in version.split(".")[:2])
+    if parts < _SERVER_MIN:
+        needed = ".".join(map(str, _SERVER_MIN))
+        raise UnsupportedServerError(f"RabbitMQ {version} is older than {needed}: queues would lose dead letters")
 
 
 def work_queue(service: str, message: type[Message]) -> RabbitQueue:
@@ -42,8 +56,12 @@ class Publisher:
         self._looking = asyncio.Lock()
 
     async def open(self) -> None:
-        """Connect. Raises `OSError` or an AMQP error when the broker is away or refuses the login."""
+        """Connect. Raises `OSError` or an AMQP error when the broker is away or refuses the login.
+
+        Raises `UnsupportedServerError` for a broker that would take our queues and not keep their promises.
+        """
         self._connection = await aio_pika.connect_robust(self._url, timeout=10, reconnect_interval=1)
+        check_server(_version_of(self._connection))
         channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
         self._exchange = await channel.get_exchange(EXCHANGE, ensure=False)
 
@@ -90,3 +108,10 @@ class Publisher:
         """Close the connection."""
         if self._connection is not None:
             await self._connection.close()
+
+
+def _version_of(connection: AbstractRobustConnection) -> str:
+    transport = connection.transport
+    assert transport is not None, "it is connected"
+    version = transport.connection.server_properties["version"]
+    return version.decode() if isinstance(version, bytes) else str(version)

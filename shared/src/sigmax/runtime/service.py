@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import TypeVar
 
 import structlog
-from faststream.rabbit import RabbitBroker
+from faststream.rabbit import Channel, RabbitBroker
 from prometheus_client import Gauge, Info
 from redis.asyncio import Redis
 from sqlalchemy import text
@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 
 from sigmax.runtime import logs, tracing
 from sigmax.runtime.clock import SystemClock
+from sigmax.runtime.consumer_watch import ConsumerWatch
 from sigmax.runtime.consuming import Consumers
 from sigmax.runtime.database import Database, asyncpg_url
 from sigmax.runtime.health import Check, Readiness, health_routes
@@ -73,8 +74,16 @@ class Service:
         )
         url = amqp_url(settings.rabbitmq_url, owner, settings.rabbitmq_password.get_secret_value())
         self._publisher = Publisher(url)
-        self._broker = RabbitBroker(url, graceful_timeout=_GRACEFUL_S, apply_types=False, logger=None)
+        self._broker = RabbitBroker(
+            url,
+            graceful_timeout=_GRACEFUL_S,
+            default_channel=Channel(on_return_raises=True),
+            apply_types=False,
+            logger=None,
+        )
         self._consumers = Consumers(self._broker, self.database, self.clock, settings.service)
+        self._watch = ConsumerWatch(self._consumers.queues, self._publisher.depth)
+        self._consumers.on_handled = self._watch.handled
         self._relay = OutboxRelay(self.database, self._publisher)
         self._leadership = Leadership(self.database, owner)
         self._readiness = Readiness()
@@ -199,13 +208,15 @@ class Service:
         self._lags[queue] = lambda: waiting
         _queue_messages.labels(queue).set(waiting)
         _queue_consumers.labels(queue).set(consumers)
-        return None if consumers else "no consumer"
+        return self._watch.stillness(queue, waiting) if consumers else "no consumer"
 
     def _start_tasks(self) -> None:
         self._pending.append(("outbox", self._relay.run))
         self.every(SWEEP_S, self._relay.sweep, name="outbox_sweep")
         self.every(Heartbeat.INTERVAL_S, self._beat, name="heartbeat")
         self.every(_HOUR_S, self._forget_old_messages, name="inbox_retention")
+        if self._consumers.queues:
+            self._pending.append(("consumers", self._watch.run))
         if self._has_singletons:
             self._pending.append(("leadership", self._leadership.run))
         for name, run in self._pending:
