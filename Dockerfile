@@ -50,5 +50,5 @@ LABEL org.opencontainers.image.title="Sigma-X ${SERVICE}" \
 COPY --from=code /opt/services/${SERVICE} /opt/app
 ENV SIGMAX_SERVICE=${SERVICE}
 EXPOSE 8000
-HEALTHCHECK --interval=5s --timeout=7s --start-period=60s --retries=6 CMD ["python", "-m", "sigmax.runtime.probe"]
+HEALTHCHECK --interval=5s --timeout=7s --start-period=180s --retries=6 CMD ["python", "-m", "sigmax.runtime.probe"]
 CMD ["python", "-m", "sigmax.runtime"]

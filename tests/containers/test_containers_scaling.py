@@ -14,10 +14,8 @@ _SHARDS = "sigmax_strategy_engine_shards_held"
 
 @pytest.fixture(scope="module")
 async def scaled(stack: ContainerStack) -> None:
-    await stack.on_host(
-        *("up", "--detach", "--no-deps", "--no-recreate", "--wait"),
-        *("--scale", "order-worker=4", "--scale", "strategy-engine=2", "order-worker", "strategy-engine"),
-    )
+    scale = ("--scale", "order-worker=4", "--scale", "strategy-engine=2")
+    await stack.up("--no-deps", "--no-recreate", *scale, "order-worker", "strategy-engine")
 
 
 @pytest.mark.usefixtures("scaled")

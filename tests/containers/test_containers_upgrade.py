@@ -57,6 +57,6 @@ async def test_the_schemas_of_the_version_before_are_upgraded_with_their_data(
     for owner, revision in back.items():
         assert query(place, _REVISION.format(owner)) != [[revision]], owner
     assert query(place, "SELECT count(*), sum(quantity) FROM order_worker.fills") == fills
-    await stack.on_host("up", "--detach", "--wait", "--no-recreate", *services)
+    await stack.up("--no-recreate", *services)
     report.fault("upgraded", f"{len(back)} schemas", await stack.trades_again())
     assert await stack.comes_to_rest() == []

@@ -1,12 +1,13 @@
 """Backups: what one is, and what is refused."""
 
+import os
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from sigmax_local.compose import Compose
+from sigmax_local.compose import Compose, ComposeError
 from sigmax_local.environment import repository
 from sigmax_local.operations.backup import write_backup
 from sigmax_local.operations.database import DatabaseError, OnThisMachine, query
@@ -86,6 +87,44 @@ def test_a_project_is_named_and_told_its_variables_on_every_command(tmp_path: Pa
     ]
     assert compose.gateway_url == "http://127.0.0.1:18080"
     assert compose.variable("SIGMAX_VERSION") == "2"
+
+
+_DOCKER = """#!/bin/bash
+echo x >>{told}
+if [ "$(wc -l <{told})" -ge {tries} ]; then echo up; exit; fi
+echo "{complaint}" >&2
+exit 1
+"""
+
+
+def _project(folder: Path, complaint: str) -> Compose:
+    """Give a project whose `docker` complains once."""
+    program = folder / "docker"
+    program.write_text(_DOCKER.format(told=folder / "told", tries=2, complaint=complaint), encoding="utf-8")
+    program.chmod(0o755)
+    return Compose(folder, folder / "env", environment={"PATH": f"{folder}:{os.environ['PATH']}"})
+
+
+def test_who_is_late_with_a_check_on_a_busy_machine_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compose = _project(tmp_path, "container sigmax-risk-gate-1 is unhealthy")
+    monkeypatch.setenv("PATH", compose.environment["PATH"])
+    assert compose.up("risk-gate") == "up\n"
+
+
+def test_what_cannot_be_started_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compose = _project(tmp_path, "no such image")
+    monkeypatch.setenv("PATH", compose.environment["PATH"])
+    with pytest.raises(ComposeError, match="no such image"):
+        compose.up("risk-gate")
+
+
+def test_who_stays_unhealthy_is_given_up_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compose = _project(tmp_path, "container sigmax-risk-gate-1 is unhealthy")
+    monkeypatch.setenv("PATH", compose.environment["PATH"])
+    with pytest.raises(ComposeError, match="is unhealthy"):
+        compose.up("risk-gate", timeout_s=0)
 
 
 @pytest.mark.integration

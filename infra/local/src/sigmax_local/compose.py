@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,10 +14,13 @@ from sigmax_local.servers.containers import read_variables
 
 SERVERS = ("postgres", "redis", "rabbitmq")
 JOBS = ("migrate", "topology")
+UNHEALTHY = "is unhealthy"
+"""What Compose says when it gave up waiting for a container that still runs."""
 _WATCHERS = ("prometheus", "alertmanager", "grafana", "jaeger")
 _TIMEOUT_S = 900.0
 """The longest is the start of all on a machine that is busy elsewhere."""
 _ANSWER_S = 20.0
+_AGAIN_S = 1.0
 _LINES_SAID = 15
 
 
@@ -63,6 +67,21 @@ class Compose:
     def run(self, *arguments: str, timeout_s: float = _TIMEOUT_S) -> str:
         """Run a command of Compose; give its output. Raises `ComposeError`."""
         return docker(self.words(*arguments)[1:], self.folder, timeout_s, self.environment)
+
+    def up(self, *arguments: str, timeout_s: float = _TIMEOUT_S) -> str:
+        """Start containers and wait until they are healthy; give the output. Raises `ComposeError`.
+
+        On a busy machine a check is late now and then: who was given up as unhealthy is waited for again.
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            patience_s = max(1.0, deadline - time.monotonic())
+            try:
+                return self.run("up", "--detach", "--wait", *arguments, timeout_s=patience_s)
+            except ComposeError as error:
+                if UNHEALTHY not in str(error) or time.monotonic() > deadline:
+                    raise
+            time.sleep(_AGAIN_S)
 
     def engine(self, *arguments: str, timeout_s: float = _TIMEOUT_S) -> str:
         """Run a command of Docker itself, away from any compose.yaml; give its output. Raises `ComposeError`."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from sigmax.schemas.topology import SERVICES
-from sigmax_local.compose import docker
+from sigmax_local.compose import UNHEALTHY, docker
 from sigmax_local.container_found import PORT, STOP_S, FoundContainers
 from sigmax_local.feed import Feed
 from sigmax_local.people import first_password_file
@@ -26,8 +26,6 @@ from sigmax_local.servers.containers import (
 
 _UP_S = 300
 """How long all may take to become ready, the building and pulling of images left out."""
-_UNHEALTHY = "is unhealthy"
-"""What Compose says when it gave up waiting for a container that still runs."""
 _LINES_SHOWN = 3
 _CHARACTERS_SHOWN = 160
 _LOOK_S = 1.5
@@ -145,7 +143,7 @@ class ContainerRun:
         while await self._compose_up(max(1.0, deadline - time.monotonic())) != 0:
             said = tail(self._project.up_log)
             # On a busy machine a check is late now and then; who depends on it is started by the next try.
-            if _UNHEALTHY not in said or time.monotonic() > deadline:
+            if UNHEALTHY not in said or time.monotonic() > deadline:
                 raise StackError(f"docker compose up failed ({self._project.up_log}):\n{said}\n{self._unwell()}")
 
     async def _compose_up(self, patience_s: float) -> int:

@@ -105,7 +105,7 @@ async def _orders(stack: ContainerStack) -> Any:
 async def _orders_per_second(stack: ContainerStack, orders: int) -> float:
     await stack.on_host("stop", "strategy-engine", "llm-controller")
     set_variables(stack.compose.env_file, {"SIGMAX_REPLAY_FILE": "/recordings/many.parquet"})
-    await stack.on_host("up", "--detach", "--no-deps", "--wait", "collector")
+    await stack.up("--no-deps", "collector")
 
     async def all_priced() -> bool:
         quotes = await stack.get("/market/latest")

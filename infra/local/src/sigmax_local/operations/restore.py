@@ -95,7 +95,7 @@ def restore(compose: Compose, backup: Path, manifest: Manifest, say: Say, on_byt
     if services:  # none on a new machine; without names all would be stopped, the servers too
         say("Stopping the services: " + ", ".join(services))
         compose.run("stop", *services)
-    compose.run("up", "--detach", "--wait", "--no-recreate", *SERVERS)
+    compose.up("--no-recreate", *SERVERS)
     if not query(place, f"SELECT 1 FROM pg_roles WHERE rolname = '{MIGRATOR}'", "postgres"):  # noqa: S608
         say("Roles, which own what the backup holds")
         compose.run("run", "--rm", "--no-deps", "-T", "migrate")
@@ -112,7 +112,7 @@ def restore(compose: Compose, backup: Path, manifest: Manifest, say: Say, on_byt
     say("Roles, rights, and migrations")
     compose.run("run", "--rm", "--no-deps", "-T", "migrate")
     say("Starting the services")
-    compose.run("up", "--detach", "--wait", "--no-recreate", *scales, *services)
+    compose.up("--no-recreate", *scales, *services)
 
 
 def _load(place: Place, backup: Path, manifest: Manifest, on_bytes: Callable[[int], None]) -> None:

@@ -29,7 +29,8 @@ def update(compose: Compose, service: str, say: Say) -> None:
         compose.run("run", "--rm", "--no-deps", "-T", job)
     if service in IN_PLACE:
         say(f"{service} is one of a kind: it is replaced in place")
-        compose.run("up", "--detach", "--no-deps", "--force-recreate", "--wait", service)
+        compose.run("up", "--detach", "--no-deps", "--force-recreate", service)
+        compose.up("--no-deps", "--no-recreate", service, timeout_s=_HEALTHY_S)
     else:
         _beside(compose, service, old, say)
     say(f"{service} runs as " + ", ".join(one.name for one in compose.containers(service)))

@@ -129,7 +129,7 @@ class ContainerStack:
 
     async def start(self) -> None:
         """Start everything and sign in. Raises `ComposeError`."""
-        await self.on_host("up", "--detach", "--wait")
+        await self.up()
         self.gateway = Gateway(self.compose.gateway_url)
         await self.sign_in()
 
@@ -152,6 +152,10 @@ class ContainerStack:
     async def on_host(self, *arguments: str, timeout_s: float = _UP_S) -> str:
         """Run a command of Compose beside everything else. Raises `ComposeError`."""
         return await asyncio.to_thread(lambda: self.compose.run(*arguments, timeout_s=timeout_s))
+
+    async def up(self, *arguments: str) -> None:
+        """Start containers and wait until they are healthy. Raises `ComposeError`."""
+        await asyncio.to_thread(lambda: self.compose.up(*arguments))
 
     async def engine(self, *arguments: str) -> str:
         """Run a command of Docker beside everything else. Raises `ComposeError`."""
