@@ -13,15 +13,17 @@ import pytest_asyncio
 
 from api_gateway.domain.books import Finding
 from api_gateway.domain.commands import CommandStatus, command_id_of
+from api_gateway.domain.holders import COOLDOWN, Credentials, Logins
 from api_gateway.domain.rights import Role
 from api_gateway.domain.second_person import (
     ApprovalStatus,
     Ask,
     Decision,
-    Refusal,
+    Refused,
     Request,
     UserChange,
     refusal_to_decide,
+    refused,
 )
 from api_gateway.domain.sessions import AccessClaims, RefreshOutcome
 from api_gateway.domain.views.base import Page
@@ -128,6 +130,9 @@ def an_approval(**changes: Any) -> ApprovalView:
         "expires_at": NOW + timedelta(minutes=10),
         "status": "awaiting",
         "approvers": 1,
+        "next_approver": None,
+        "next_approver_from": None,
+        "next_approver_needs_own_password": False,
         "decided_by": None,
         "decided_at": None,
         "status_url": f"/api/v1/commands/{APPROVAL}",
@@ -210,7 +215,7 @@ class FakeUsers:
         return next((user for user in await self.users() if user.user_id == user_id), None)
 
     async def add_user(
-        self, login: str, role: Role, accounts: frozenset[str], password_hash: str, **_: str
+        self, login: str, role: Role, accounts: frozenset[str], password_hash: str, **_: Any
     ) -> User | None:
         return None if login == "taken" else a_user(role, login=login, accounts=accounts)
 
@@ -218,7 +223,7 @@ class FakeUsers:
         user = await self.user(user_id)
         return None if user is None or user.role is Role.ADMIN else user
 
-    async def set_password(self, user_id: UUID, password_hash: str, **_: str) -> None:
+    async def set_password(self, user_id: UUID, password_hash: str, **_: Any) -> None:
         self.passwords.append(password_hash)
 
 
@@ -272,6 +277,11 @@ class FakeApprovals:
 
     now: ApprovalView = field(default_factory=an_approval)
     asked: list[tuple[User, UserChange]] = field(default_factory=list)
+    credentials: Credentials = field(default_factory=Credentials)
+    """Those of whoever decides."""
+
+    async def cooldown(self) -> timedelta:
+        return COOLDOWN
 
     async def approvals(self, page: Any, *, is_awaiting: bool | None) -> Page[ApprovalView]:
         return Page(items=[self.now])
@@ -285,17 +295,20 @@ class FakeApprovals:
 
     async def decide(
         self, approval_id: UUID, decision: Decision, user: User, fingerprint: str, address: str
-    ) -> ApprovalView | Refusal | None:
+    ) -> ApprovalView | Refused | None:
         if approval_id != self.now.approval_id:
             return None
         now = self.now
-        request = Request(now.needed_right, now.account_id, now.fingerprint, now.status)
+        request = Request(now.needed_right, now.account_id, now.fingerprint, now.status, now.requested_at)
         asker = a_user(Role.ADMIN, login=now.requested_by, user_id=uuid5(NAMESPACE, now.requested_by))
-        refusal = refusal_to_decide(decision, request, asker.person, user.person, fingerprint)
-        if refusal is None:
-            outcome = ApprovalStatus.APPROVED if decision is Decision.APPROVE else ApprovalStatus.REFUSED
-            self.now = now.model_copy(update={"status": outcome, "decided_by": user.login, "decided_at": NOW})
-        return refusal or self.now
+        people = {person.user_id: person for person in (asker.person, user.person)}
+        wait = Logins({user.user_id: self.credentials}, NOW).wait(asker.user_id, user.user_id)
+        refusal = refusal_to_decide(decision, request, asker.person, user.person, fingerprint, wait=wait)
+        if refusal is not None:
+            return refused(refusal, wait, people)
+        outcome = ApprovalStatus.APPROVED if decision is Decision.APPROVE else ApprovalStatus.REFUSED
+        self.now = now.model_copy(update={"status": outcome, "decided_by": user.login, "decided_at": NOW})
+        return self.now
 
 
 def a_stage(stage: Stage = Stage.HALTED, **changes: Any) -> StageView:

@@ -60,6 +60,14 @@ class Gateway:
         self._note(_content(answer))
         self._login, self._password = login, password
 
+    async def change_password(self, new: str) -> None:
+        """Choose another password for the login that is signed in. All its sessions end; a new one is opened.
+
+        Raises `GatewayError`.
+        """
+        await self.post("/auth/password", {"current_password": self._password, "new_password": new})
+        await self.sign_in(self._login, new)
+
     def keep_session(self) -> str:
         """Give the access token for use elsewhere; the session stays open."""
         self._is_kept = True

@@ -35,6 +35,8 @@ STOP_ORDER = (
 """Along the path: who still works on what came before finds the next one running."""
 _PASSED_ON = ("SIGMAX_MODEL_", "SIGMAX_OTLP_ENDPOINT", "SIGMAX_LOG_LEVEL", "SIGMAX_TRACE_RATIO")
 """What people may set in their shell for all services; everything else follows from the stack."""
+_COOLDOWN_S = "60"
+"""Processes trade with paper money alone: who tries the platform out waits a minute, not a day, for a second login."""
 _READY_TIMEOUT_S = 120.0
 _DOWN_TIMEOUT_S = 120.0
 _POLL_S = 0.2
@@ -288,6 +290,8 @@ class ProcessRun:
             return {"venue_url": f"http://{LOOPBACK}:{self.ports['paper-venue']}"}
         if service == "notifier":
             return {"alert_file": str(self.folder / "logs" / "alerts.jsonl")}
+        if service == "api-gateway":
+            return {"approval_cooldown_s": _COOLDOWN_S}
         if service == "collector":
             return {"replay_run": f"{time.time_ns()}"}
         return {}

@@ -18,7 +18,9 @@ depends_on = None
 _OWNER = "api_gateway"
 _AUDIT = ("entry_id", "at", "actor", "action", "subject", "detail", "address")
 _COMMAND = ("command", "subject", "scope", "values", "reason", "requested_by", "requested_at")
-_USER = {name: f"NEW.{name}" for name in ("login", "role", "accounts", "is_active", "token_version")}
+_SET = ("is_own_password", "password_set_by", "password_set_at", "rights_set_by", "rights_set_at")
+_USER = {name: f"NEW.{name}" for name in ("login", "role", "accounts", "is_active", "token_version", *_SET)}
+_WATCHED = ("role", "accounts", "is_active", "password_hash", "login", *_SET)
 _APPROVAL = (
     *("kind", "action", "subject", "scope", "values", "before", "reason", "fingerprint", "requested_by"),
     *("requested_at", "outcome", "decided_by", "decided_at"),
@@ -72,8 +74,9 @@ def upgrade() -> None:
         on="UPDATE",
         subject="NEW.login",
         data={**_USER, "has_new_password": "OLD.password_hash IS DISTINCT FROM NEW.password_hash"},
-        when="(OLD.role, OLD.accounts, OLD.is_active, OLD.password_hash, OLD.login) IS DISTINCT FROM"
-        " (NEW.role, NEW.accounts, NEW.is_active, NEW.password_hash, NEW.login)",
+        when=" IS DISTINCT FROM ".join(
+            f"({', '.join(f'{row}.{name}' for name in _WATCHED)})" for row in ("OLD", "NEW")
+        ),
     )
 
 

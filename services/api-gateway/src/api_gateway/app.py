@@ -3,6 +3,7 @@
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from typing import cast
 
@@ -50,7 +51,7 @@ async def wire(service: Service) -> AsyncIterator[None]:
     passwords, users = Argon2Passwords(), PostgresUsers(database, clock)
     sessions = PostgresSessions(database, clock, LoginLimits(delay_s=settings.login_delay_s))
     audit, commands = PostgresAudit(database, clock), PostgresCommands(database, clock)
-    approvals = PostgresApprovals(database, clock)
+    approvals = PostgresApprovals(database, clock, timedelta(seconds=settings.approval_cooldown_s))
     http.state.gateway = Gateway(
         clock=clock,
         limits=_limits(settings),

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from pydantic import Field, SecretStr, field_validator
 
+from api_gateway.domain.holders import COOLDOWN, COOLDOWN_MAX
 from api_gateway.domain.passwords import weakness
 from sigmax.runtime.audit import AuditedSettings
 
@@ -19,6 +20,9 @@ class Settings(AuditedSettings):
     """Signs access tokens (HS256): a secret file with at least 32 bytes. Changing it signs everybody out."""
     first_admin_password: SecretStr | None = None
     """The password of `admin` on the very first start; without it one is made and printed once."""
+    approval_cooldown_s: int = Field(default=int(COOLDOWN.total_seconds()), ge=0, le=int(COOLDOWN_MAX.total_seconds()))
+    """How long a login counts as held by who set its password or its rights as well, and so is no second person for
+    them. Less than a day holds only while every account is a paper one."""
     origins: tuple[str, ...] = ()
     """Exact origins, beside the gateway's own address, whose pages may call the API and open `/ws`:
     `["https://desk.example"]`."""

@@ -1,16 +1,21 @@
 """What people ask of the risk gate, and what of it waits for a second person."""
 
+from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid5
 
 import pytest
 
+from api_gateway.domain.holders import Credentials
 from api_gateway.domain.rights import Right
 from api_gateway.domain.second_person import ApprovalStatus
 from api_gateway.handlers.context import Gateway
+from sigmax.schemas.base import NAMESPACE
 from sigmax.schemas.types import Scope, Stage
 
 KEY = {"Idempotency-Key": "key-00001"}
 SEEN = {"fingerprint": "f" * 64}
+NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 
 
 def asked(gateway: Gateway) -> list[Any]:
@@ -162,6 +167,28 @@ async def test_a_second_person_approves_what_was_seen(client_as: Any, gateway: G
     again = await client_as("admin").post(f"{path}/approve", json=SEEN)
     assert again.status_code == 409
     assert gateway.approvals.now.status is ApprovalStatus.APPROVED  # type: ignore[attr-defined]
+
+
+async def test_a_login_that_who_asked_has_set_approves_nothing_and_hears_what_to_do_and_when_it_will(
+    client_as: Any, gateway: Gateway
+) -> None:
+    approvals: Any = gateway.approvals
+    path = f"/api/v1/approvals/{approvals.now.approval_id}"
+    approvals.credentials = Credentials(False, uuid5(NAMESPACE, "mina"), NOW)
+    answer = await client_as("admin").post(f"{path}/approve", json=SEEN)
+    problem = answer.json()
+    assert (answer.status_code, problem["type"]) == (403, "/problems/not-two-people")
+    assert "mina set the password or the rights of admin" in problem["detail"]
+    assert "2026-01-06 09:00:00 UTC" in problem["what_to_do"]
+    assert "sigmax user password --as admin" in problem["what_to_do"]
+    assert approvals.now.status is ApprovalStatus.AWAITING
+
+
+async def test_an_admin_cannot_go_round_the_own_current_password_by_a_reset(client_as: Any, gateway: Gateway) -> None:
+    me = (await client_as("admin").get("/api/v1/auth/me")).json()
+    assert (me["has_own_password"], me["independent_from"]) == (True, None)
+    answer = await client_as("admin").post(f"/api/v1/users/{me['user_id']}/password")
+    assert (answer.status_code, gateway.users.passwords) == (409, [])  # type: ignore[attr-defined]
 
 
 async def test_who_asked_is_not_the_second_person_and_may_take_it_back(client_as: Any, gateway: Gateway) -> None:

@@ -20,6 +20,8 @@ from sigmax_local.testkit.service_process import running_service
 
 PASSWORD = "the first admin walks by the river"
 _POLLS = 200
+A_DAY_AGO = "password_set_at = password_set_at - interval '1 day', rights_set_at = rights_set_at - interval '1 day'"
+"""Of a user: what others did to the login was a day before."""
 
 T0 = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 BTC = "BTC/USDT@binance"
@@ -56,10 +58,13 @@ class Live:
         return client
 
     async def user(self, role: str, login: str | None = None) -> httpx2.AsyncClient:
-        """Add a user of a role, and give the user's client."""
+        """Add a user of a role who has been there for a day, with a password of their own; give the user's client."""
         admin = await self.signed_in()
         body = {"login": login or role, "role": role, "accounts": ["paper"]}
         added = (await admin.post("/api/v1/users", json=body)).raise_for_status().json()
+        await self.rows(
+            f"UPDATE api_gateway.users SET is_own_password = true, {A_DAY_AGO} WHERE login = $1", added["login"]
+        )
         return await self.signed_in(added["login"], added["password"])
 
     async def rows(self, query: str, *values: Any) -> list[asyncpg.Record]:

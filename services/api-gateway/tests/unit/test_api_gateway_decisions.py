@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from api_gateway.domain.audit import GENESIS, AuditEntry, chain_hash, first_break
 from api_gateway.domain.budgets import Budget
 from api_gateway.domain.health import health_of
+from api_gateway.domain.holders import COOLDOWN
 from api_gateway.domain.logins import WINDOW, Failures, LoginLimits, wait_s
 from api_gateway.domain.money import Holding, unrealized_pnl, worth
 from api_gateway.domain.paging import Cursor, CursorError
@@ -185,33 +186,35 @@ def a_beat(service: str, age_s: float = 0, **changes: object) -> Heartbeat:
 
 class TestHealth:
     def test_a_platform_whose_services_all_beat_is_healthy(self) -> None:
-        health = health_of([a_beat(service) for service in SERVICES], NOW)
+        health = health_of([a_beat(service) for service in SERVICES], NOW, COOLDOWN)
         assert health.is_healthy
         assert health.queued == 2 * len(SERVICES)
 
     def test_a_silent_service_is_not_healthy(self) -> None:
         beats = [a_beat(service, age_s=60 if service == "risk-gate" else 0) for service in SERVICES]
-        health = health_of(beats, NOW)
+        health = health_of(beats, NOW, COOLDOWN)
         assert [each.service for each in health.services if not each.is_healthy] == ["risk-gate"]
 
     def test_a_replica_that_is_not_ready_makes_its_service_unhealthy(self) -> None:
         beats = [a_beat(service) for service in SERVICES] + [a_beat("notifier", replica="1", ready=False)]
-        assert not health_of(beats, NOW).is_healthy
+        assert not health_of(beats, NOW, COOLDOWN).is_healthy
 
     def test_a_platform_without_the_paper_venue_can_be_healthy(self) -> None:
-        assert health_of([a_beat(service) for service in SERVICES if service != "paper-venue"], NOW).is_healthy
+        assert health_of(
+            [a_beat(service) for service in SERVICES if service != "paper-venue"], NOW, COOLDOWN
+        ).is_healthy
 
     def test_every_replica_of_a_service_is_listed_with_its_newest_word(self) -> None:
         beats = [
             a_beat("order-worker", age_s=age, replica=str(one), ready=not age) for age in (4, 2, 0) for one in range(4)
         ]
-        health = health_of(beats, NOW)
+        health = health_of(beats, NOW, COOLDOWN)
         workers = next(each for each in health.services if each.service == "order-worker")
         assert [(each.replica, each.ready) for each in workers.replicas] == [(str(one), True) for one in range(4)]
 
     def test_a_mixed_fleet_is_seen(self) -> None:
         beats = [a_beat(service, version="2" if service == "collector" else "1") for service in SERVICES]
-        assert not health_of(beats, NOW).is_version_uniform
+        assert not health_of(beats, NOW, COOLDOWN).is_version_uniform
 
 
 def test_a_budget_is_spent_and_comes_back_with_the_next_window() -> None:

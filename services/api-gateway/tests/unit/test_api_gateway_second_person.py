@@ -4,6 +4,7 @@ from uuid import UUID
 
 import pytest
 
+from api_gateway.domain.holders import Credentials, Logins, Wait
 from api_gateway.domain.rights import Right, Role
 from api_gateway.domain.second_person import (
     SENTENCES,
@@ -14,7 +15,9 @@ from api_gateway.domain.second_person import (
     Request,
     UserChange,
     approvers,
+    next_approver,
     refusal_to_decide,
+    refused,
     status_of,
 )
 
@@ -25,8 +28,9 @@ JOON = Person(UUID(int=2), "joon", Role.ADMIN, frozenset(), True)
 TRADER = Person(UUID(int=3), "tara", Role.TRADER, frozenset({"paper"}), True)
 STRANGER = Person(UUID(int=4), "sora", Role.TRADER, frozenset({"other"}), True)
 VIEWER = Person(UUID(int=5), "vera", Role.VIEWER, frozenset(), True)
-LIMITS = Request(Right.LIMIT, None, "f" * 64, ApprovalStatus.AWAITING)
-TRANSFER = Request(Right.TRANSFER, "paper", "f" * 64, ApprovalStatus.AWAITING)
+LIMITS = Request(Right.LIMIT, None, "f" * 64, ApprovalStatus.AWAITING, NOW)
+TRANSFER = Request(Right.TRANSFER, "paper", "f" * 64, ApprovalStatus.AWAITING, NOW)
+APART = Logins({}, NOW)
 
 
 def judged(
@@ -35,8 +39,9 @@ def judged(
     decider: Person = JOON,
     fingerprint: str = "f" * 64,
     decision: Decision = Decision.APPROVE,
+    wait: Wait | None = None,
 ) -> Refusal | None:
-    return refusal_to_decide(decision, request, asker, decider, fingerprint)
+    return refusal_to_decide(decision, request, asker, decider, fingerprint, wait=wait)
 
 
 def test_another_person_with_the_right_approves() -> None:
@@ -92,9 +97,53 @@ def test_who_asked_may_take_it_back_and_another_may_refuse_but_not_a_stranger() 
 
 def test_who_could_approve_is_counted_without_who_asked() -> None:
     everybody = [MINA, JOON, TRADER, STRANGER, VIEWER, replace(JOON, user_id=UUID(int=8), is_active=False)]
-    assert approvers(LIMITS, MINA.user_id, everybody) == 1
-    assert approvers(TRANSFER, TRADER.user_id, everybody) == 2
-    assert approvers(LIMITS, MINA.user_id, [MINA]) == 0
+    assert approvers(LIMITS, MINA.user_id, everybody, APART) == 1
+    assert approvers(TRANSFER, TRADER.user_id, everybody, APART) == 2
+    assert approvers(LIMITS, MINA.user_id, [MINA], APART) == 0
+    assert next_approver(LIMITS, MINA.user_id, everybody, APART) is None
+    assert next_approver(LIMITS, MINA.user_id, [MINA], APART) is None
+
+
+def test_who_may_hold_both_logins_does_not_approve_and_may_refuse() -> None:
+    wait = Wait(EXPIRES, frozenset(), frozenset({(MINA.user_id, JOON.user_id)}))
+    assert judged(wait=wait) is Refusal.NOT_TWO_PEOPLE
+    assert judged(wait=wait, decision=Decision.REFUSE) is None
+    assert judged(wait=wait, decider=TRADER) is Refusal.NO_RIGHT
+
+
+@pytest.mark.parametrize(
+    ("since", "refusal"),
+    [(timedelta(microseconds=-1), None), (timedelta(0), None), (timedelta(microseconds=1), Refusal.ASKER_SET_ANEW)],
+)
+def test_a_wish_from_before_the_askers_password_was_set_by_another_is_not_approved(
+    since: timedelta, refusal: Refusal | None
+) -> None:
+    asker = replace(MINA, password_set_at=NOW + since)
+    assert judged(asker=asker) is refusal
+    assert judged(asker=asker, decision=Decision.REFUSE) is None
+
+
+def test_who_is_refused_is_told_who_set_what_what_to_do_and_when_it_will_work() -> None:
+    set_by_mina = {JOON.user_id: Credentials(False, MINA.user_id, NOW)}
+    wait = Logins(set_by_mina, NOW).wait(MINA.user_id, JOON.user_id)
+    told = refused(Refusal.NOT_TWO_PEOPLE, wait, {each.user_id: each for each in (MINA, JOON)})
+    assert "mina set the password or the rights of joon" in told.detail
+    assert "`sigmax user password --as joon`" in told.what_to_do
+    assert "2026-01-06 09:00:00 UTC" in told.what_to_do
+
+
+def test_where_nobody_can_approve_now_the_next_one_is_named_with_the_time() -> None:
+    people = [MINA, JOON, replace(JOON, user_id=UUID(int=8), login="sora")]
+    an_hour = timedelta(hours=1)
+    both = {
+        JOON.user_id: Credentials(True, MINA.user_id, NOW),
+        UUID(int=8): Credentials(False, MINA.user_id, NOW - an_hour),
+    }
+    following = next_approver(LIMITS, MINA.user_id, people, Logins(both, NOW))
+    assert following is not None
+    assert (following.login, following.needs_own_password) == ("sora", True)
+    assert following.wait.until == NOW + timedelta(hours=23)
+    assert next_approver(LIMITS, MINA.user_id, people, Logins({JOON.user_id: both[JOON.user_id]}, NOW)) is None
 
 
 def test_every_refusal_has_its_sentence() -> None:

@@ -23,7 +23,7 @@ from sigmax_local.environment import repository
 from sigmax_local.gateway import Gateway, GatewayError
 from sigmax_local.ports import free_ports
 from sigmax_local.servers.containers import read_variables, set_variables, write_environment, write_secrets
-from sigmax_local.testkit.platform import ADMIN_PASSWORD, CURRENCY, WIDE_LIMITS
+from sigmax_local.testkit.platform import ADMIN_PASSWORD, CURRENCY, OWN_PASSWORD, WIDE_LIMITS
 
 T = TypeVar("T")
 
@@ -122,6 +122,7 @@ class ContainerStack:
             "SIGMAX_ACCOUNT_CURRENCY": CURRENCY,
             "SIGMAX_OPENING_BALANCES": json.dumps({CURRENCY: "1000000"}),
             "SIGMAX_START_LIMITS": json.dumps(WIDE_LIMITS),
+            "SIGMAX_APPROVAL_COOLDOWN_S": "0",
             **(settings or {}),
         }
         set_variables(self.folder / "env", values)
@@ -273,7 +274,10 @@ class ContainerStack:
         """Be the second person, with a login of its own."""
         if not any(user["login"] == _SECOND_ADMIN for user in await self.get("/users")):
             await self.gateway.post("/users", {"login": _SECOND_ADMIN, "role": "admin", "password": ADMIN_PASSWORD})
+            async with Gateway(self.gateway.url) as new:
+                await new.sign_in(_SECOND_ADMIN, ADMIN_PASSWORD)
+                await new.change_password(OWN_PASSWORD)
         async with Gateway(self.gateway.url) as second:
-            await second.sign_in(_SECOND_ADMIN, ADMIN_PASSWORD)
+            await second.sign_in(_SECOND_ADMIN, OWN_PASSWORD)
             waiting = await second.get(path)
             await second.post(f"{path}/approve", {"fingerprint": waiting["fingerprint"]})

@@ -56,6 +56,7 @@ WIDE_LIMITS = {
 """The gate decides as always; its limits are wide, so that a run shows the path and not a denial."""
 _keys = itertools.count(1)
 _SECOND_ADMIN = "second"
+OWN_PASSWORD = f"{ADMIN_PASSWORD}, chosen by its owner"
 _LOWERED = "SELECT scope, scope_id, version FROM risk_gate.stages WHERE stage <> 'normal' ORDER BY scope, scope_id"
 _STEP_LOOKS = 40
 _STEP_LOOK_S = 0.1
@@ -84,9 +85,16 @@ class Platform:
     async def _log_in(self, login: str) -> None:
         self._api.headers["Authorization"] = await self._session_of(login)
 
-    async def _session_of(self, login: str) -> str:
-        answer = await self._api.post("/auth/login", json={"login": login, "password": ADMIN_PASSWORD})
+    async def _session_of(self, login: str, password: str = ADMIN_PASSWORD) -> str:
+        answer = await self._api.post("/auth/login", json={"login": login, "password": password})
         return f"Bearer {answer.raise_for_status().json()['access_token']}"
+
+    async def _with_own_password(self, login: str) -> str:
+        """Have the owner of a new login choose a password: before that it is no second person's."""
+        headers = {"Authorization": await self._session_of(login)}
+        body = {"current_password": ADMIN_PASSWORD, "new_password": OWN_PASSWORD}
+        (await self._api.post("/auth/password", json=body, headers=headers)).raise_for_status()
+        return await self._session_of(login, OWN_PASSWORD)
 
     async def get(self, path: str, **params: str) -> Any:
         """Read from the gateway. Raises `httpx2.HTTPStatusError` for any other answer than 200."""
@@ -107,7 +115,7 @@ class Platform:
             if not self._second:
                 second = {"login": _SECOND_ADMIN, "role": "admin", "password": ADMIN_PASSWORD}
                 (await self._api.post("/users", json=second)).raise_for_status()
-                self._second = await self._session_of(_SECOND_ADMIN)
+                self._second = await self._with_own_password(_SECOND_ADMIN)
             url, headers = asked["approval_url"].removeprefix("/api/v1"), {"Authorization": self._second}
             waiting = (await self._api.get(url, headers=headers)).raise_for_status().json()
             seen = {"fingerprint": waiting["fingerprint"]}
@@ -187,7 +195,7 @@ async def running_platform(
         },
         "risk-gate": {**account, "start_limits": json.dumps({**WIDE_LIMITS, **(limits or {})})},
         "order-worker": {**account, "venue_url": f"http://{LOOPBACK}:{venue_port}"},
-        "api-gateway": {},
+        "api-gateway": {"approval_cooldown_s": "0"},
         "strategy-engine": {},
         "collector": {"source": "replay", "replay_file": str(recording), "replay_speed": str(speed)},
     }

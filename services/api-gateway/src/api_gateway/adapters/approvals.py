@@ -1,9 +1,9 @@
 """What waits for a second person, in Postgres: a decision, what it sets going, and its audit entry commit together."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,8 +11,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api_gateway.adapters.audit import append
+from api_gateway.adapters.circle import Circle, circle, cooldown
 from api_gateway.adapters.sql import Conditions, Listing, Row, page_of, parsed, rows, without
-from api_gateway.adapters.users import all_users, change_user, new_id, user_by_id
+from api_gateway.adapters.users import change_user, new_id, user_by_id
 from api_gateway.domain.audit import AuditEntry
 from api_gateway.domain.commands import Wish
 from api_gateway.domain.paging import PageRequest
@@ -23,11 +24,14 @@ from api_gateway.domain.second_person import (
     Ask,
     Decision,
     Refusal,
+    Refused,
     Request,
     UserChange,
     approvers,
     fingerprint_of,
+    next_approver,
     refusal_to_decide,
+    refused,
     status_of,
 )
 from api_gateway.domain.views.base import Page
@@ -117,9 +121,15 @@ async def enter(unit: Unit, pending: Pending, user: User, now: datetime) -> None
 class PostgresApprovals:
     """Lists what waits for a second person, and takes that person's decision."""
 
-    def __init__(self, database: Database, clock: ClockPort) -> None:
+    def __init__(self, database: Database, clock: ClockPort, cooldown: timedelta) -> None:
         self._database = database
         self._clock = clock
+        self._cooldown = cooldown
+
+    async def cooldown(self) -> timedelta:
+        """Give how long a login counts as held by who set it as well."""
+        async with self._database.reading() as session:
+            return await cooldown(session, self._cooldown)
 
     async def approvals(self, page: PageRequest, *, is_awaiting: bool | None) -> Page[ApprovalView]:
         """Give requests, newest first; those that still wait, those that do not, or all."""
@@ -127,14 +137,14 @@ class PostgresApprovals:
         if is_awaiting is not None:
             conditions.add(f"{'' if is_awaiting else 'NOT '}(outcome IS NULL AND expires_at > :now)", now=now)
         async with self._database.reading() as session:
-            people = await all_users(session)
-            return await page_of(session, _LISTING, conditions, page, lambda row: _view(row, now, people))
+            everybody = await circle(session, now, self._cooldown)
+            return await page_of(session, _LISTING, conditions, page, lambda row: _view(row, everybody))
 
     async def approval(self, approval_id: UUID) -> ApprovalView | None:
         """Give one request."""
         async with self._database.reading() as session:
             row = await _row(session, approval_id)
-            return _view(row, self._clock.now(), await all_users(session)) if row else None
+            return _view(row, await circle(session, self._clock.now(), self._cooldown)) if row else None
 
     async def ask_user_change(self, target: User, change: UserChange, user: User, address: str) -> ApprovalView:
         """Write down that a user is to be changed; the same wish of the same person waits once."""
@@ -154,7 +164,7 @@ class PostgresApprovals:
                 {"now": now, "fingerprint": fingerprint, "user_id": user.user_id},
             )
             if waiting:
-                return _view(waiting[0], now, await all_users(unit.session))
+                return _view(waiting[0], await circle(unit.session, now, self._cooldown))
             ask = Ask(Right.ADMINISTER, before=before)
             pending = Pending(
                 new_id(), ApprovalKind.USER_CHANGE, CHANGE_USER, target.login, fingerprint, ask, values=values
@@ -164,11 +174,11 @@ class PostgresApprovals:
             await append(unit.session, AuditEntry(now, user.login, CHANGE_USER, target.login, detail, address))
             row = await _row(unit.session, pending.approval_id)
             assert row is not None
-            return _view(row, now, await all_users(unit.session))
+            return _view(row, await circle(unit.session, now, self._cooldown))
 
     async def decide(
         self, approval_id: UUID, decision: Decision, user: User, fingerprint: str, address: str
-    ) -> ApprovalView | Refusal | None:
+    ) -> ApprovalView | Refused | None:
         """Approve a request and set going what it asks for, or refuse it. None: there is no such request.
 
         A decision that does not count is in the audit too.
@@ -180,15 +190,18 @@ class PostgresApprovals:
                 return None
             asker = await user_by_id(unit.session, row["requested_by_id"])
             assert asker is not None, "users are never removed"
-            refusal = refusal_to_decide(decision, _request(row, now), asker.person, user.person, fingerprint)
+            everybody = await circle(unit.session, now, self._cooldown)
+            wait = everybody.logins.wait(asker.user_id, user.user_id)
+            request = _request(row, now)
+            refusal = refusal_to_decide(decision, request, asker.person, user.person, fingerprint, wait=wait)
             if refusal is None and decision is Decision.APPROVE:
-                refusal = await _carry_out(unit, row, user, address, now)
+                refusal = await _carry_out(unit, row, (asker, user), address, now)
             detail = {"approval_id": str(approval_id), "action": row["action"], "requested_by": row["requested_by"]}
             if refusal is not None:
                 detail["refused_because"] = refusal.value
                 action = "approval_denied" if decision is Decision.APPROVE else "refusal_denied"
                 await append(unit.session, AuditEntry(now, user.login, action, row["subject"], detail, address))
-                return refusal
+                return refused(refusal, wait, everybody.people)
             outcome = ApprovalStatus.APPROVED if decision is Decision.APPROVE else ApprovalStatus.REFUSED
             await unit.session.execute(
                 _DECIDE, {"outcome": outcome.value, "by": user.login, "now": now, "id": approval_id}
@@ -198,7 +211,7 @@ class PostgresApprovals:
             await append(unit.session, AuditEntry(now, user.login, action, row["subject"], detail, address))
             decided = await _row(unit.session, approval_id)
             assert decided is not None
-            return _view(decided, now, await all_users(unit.session))
+            return _view(decided, everybody)
 
     async def expire(self) -> None:
         """Write down what nobody decided in time."""
@@ -210,15 +223,14 @@ class PostgresApprovals:
                 await append(unit.session, AuditEntry(now, _SYSTEM, "approval_expired", row["subject"], detail, ""))
 
 
-async def _carry_out(unit: Unit, row: Row, user: User, address: str, now: datetime) -> Refusal | None:
+async def _carry_out(unit: Unit, row: Row, both: tuple[User, User], address: str, now: datetime) -> Refusal | None:
     """Set going what was asked for, with both people's logins."""
     if row["kind"] == ApprovalKind.COMMAND:
-        unit.publish(_wish(row).message(row["approval_id"], row["requested_by"], now, approved_by=user.login))
+        unit.publish(_wish(row).message(row["approval_id"], row["requested_by"], now, approved_by=both[1].login))
         return None
     values = parsed(row["values"])
-    both = f"{row['requested_by']}, {user.login}"
     changed = await change_user(
-        unit.session, UUID(values["user_id"]), UserChange.of_values(values), by=both, address=address, now=now
+        unit, UUID(values["user_id"]), UserChange.of_values(values), by=both, address=address, now=now
     )
     return Refusal.LAST_ADMIN if changed is None else None
 
@@ -243,6 +255,7 @@ def _request(row: Row, now: datetime) -> Request:
         account_id=row["account_id"],
         fingerprint=fingerprint,
         status=status_of(row["outcome"], row["expires_at"], now),
+        requested_at=row["requested_at"],
     )
 
 
@@ -252,7 +265,10 @@ async def _row(session: AsyncSession, approval_id: UUID, *, locked: bool = False
     return found[0] if found else None
 
 
-def _view(row: Row, now: datetime, people: Sequence[User]) -> ApprovalView:
+def _view(row: Row, everybody: Circle) -> ApprovalView:
+    now, people = everybody.logins.now, everybody.people.values()
+    request = _request(row, now)
+    following = next_approver(request, row["requested_by_id"], people, everybody.logins)
     plain: dict[str, Any] = without(row, "values", "before", "outcome", "requested_by_id")
     is_command = row["kind"] == ApprovalKind.COMMAND
     return ApprovalView(
@@ -260,6 +276,9 @@ def _view(row: Row, now: datetime, people: Sequence[User]) -> ApprovalView:
         values=parsed(row["values"]),
         before=parsed(row["before"]),
         status=status_of(row["outcome"], row["expires_at"], now),
-        approvers=approvers(_request(row, now), row["requested_by_id"], [user.person for user in people]),
+        approvers=approvers(request, row["requested_by_id"], people, everybody.logins),
+        next_approver=following.login if following else None,
+        next_approver_from=following.wait.until if following else None,
+        next_approver_needs_own_password=bool(following and following.needs_own_password),
         status_url=f"/api/v1/{'commands' if is_command else 'approvals'}/{row['approval_id']}",
     )

@@ -13,13 +13,19 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api_gateway.adapters.audit import append
 from api_gateway.adapters.sql import rows
 from api_gateway.domain.audit import AuditEntry
+from api_gateway.domain.holders import Credentials
 from api_gateway.domain.rights import Role
 from api_gateway.domain.second_person import UserChange
 from api_gateway.ports.people import User
 from sigmax.runtime.clock import ClockPort
-from sigmax.runtime.database import Database
+from sigmax.runtime.database import Database, Unit
+from sigmax.schemas.control import Alert
+from sigmax.schemas.types import AlertLevel
 
-USER_COLUMNS = "u.user_id, u.login, u.role, u.accounts, u.is_active, u.token_version, u.created_at, u.last_login_at"
+USER_COLUMNS = (
+    "u.user_id, u.login, u.role, u.accounts, u.is_active, u.token_version, u.created_at, u.last_login_at,"
+    " u.is_own_password, u.password_set_by, u.password_set_at, u.rights_set_by, u.rights_set_at"
+)
 FIRST_ADMIN = "admin"
 
 
@@ -39,6 +45,13 @@ def user_of(row: Mapping[str, Any]) -> User:
         token_version=row["token_version"],
         created_at=row["created_at"],
         last_login_at=row["last_login_at"],
+        credentials=Credentials(
+            is_own_password=row["is_own_password"],
+            password_set_by=row["password_set_by"],
+            password_set_at=row["password_set_at"],
+            rights_set_by=frozenset(row["rights_set_by"]),
+            rights_set_at=row["rights_set_at"],
+        ),
     )
 
 
@@ -80,9 +93,7 @@ class PostgresUsers:
             await unit.session.execute(text("SELECT pg_advisory_xact_lock(hashtext('api_gateway.first_admin'))"))
             if (await unit.session.execute(text("SELECT 1 FROM users LIMIT 1"))).first() is not None:
                 return False
-            await self._insert(
-                unit.session, FIRST_ADMIN, Role.ADMIN, frozenset(), password_hash, by="system", address=""
-            )
+            await self._insert(unit.session, FIRST_ADMIN, Role.ADMIN, frozenset(), password_hash, by=None, address="")
             return True
 
     async def is_empty(self) -> bool:
@@ -91,12 +102,13 @@ class PostgresUsers:
             return not await rows(session, "SELECT 1 FROM users LIMIT 1")
 
     async def add_user(
-        self, login: str, role: Role, accounts: frozenset[str], password_hash: str, *, by: str, address: str
+        self, login: str, role: Role, accounts: frozenset[str], password_hash: str, *, by: User, address: str
     ) -> User | None:
         """Add a user; None when the login is taken."""
         try:
             async with self._database.transaction() as unit:
                 user_id = await self._insert(unit.session, login, role, accounts, password_hash, by=by, address=address)
+                _tell(unit, user_id, f"{by.login} added the login {login} ({role.value}).", self._clock.now())
                 return await user_by_id(unit.session, user_id)
         except IntegrityError:
             return None
@@ -109,14 +121,15 @@ class PostgresUsers:
         accounts: frozenset[str],
         password_hash: str,
         *,
-        by: str,
+        by: User | None,
         address: str,
     ) -> UUID:
         user_id, now = new_id(), self._clock.now()
         await session.execute(
             text(
-                "INSERT INTO users (user_id, login, role, accounts, password_hash, created_at)"
-                " VALUES (:user_id, :login, :role, :accounts, :password_hash, :now)"
+                "INSERT INTO users (user_id, login, role, accounts, password_hash, created_at, is_own_password,"
+                " password_set_by, password_set_at)"
+                " VALUES (:user_id, :login, :role, :accounts, :password_hash, :now, :is_own, :by, :set_at)"
             ),
             {
                 "user_id": user_id,
@@ -125,28 +138,41 @@ class PostgresUsers:
                 "accounts": sorted(accounts),
                 "password_hash": password_hash,
                 "now": now,
+                "is_own": by is None,
+                "by": by.user_id if by else None,
+                "set_at": now if by else None,
             },
         )
         detail = {"role": role.value, "accounts": ",".join(sorted(accounts))}
-        await append(session, AuditEntry(now, by, "user_added", login, detail, address))
+        actor = by.login if by else "system"
+        await append(session, AuditEntry(now, actor, "user_added", login, detail, address))
         return user_id
 
-    async def change_user(self, user_id: UUID, change: UserChange, *, by: str, address: str) -> User | None:
+    async def change_user(self, user_id: UUID, change: UserChange, *, by: User, address: str) -> User | None:
         """Change a user and end all of the user's sessions. None: it would leave no active admin."""
         async with self._database.transaction() as unit:
-            return await change_user(unit.session, user_id, change, by=by, address=address, now=self._clock.now())
+            return await change_user(unit, user_id, change, by=(by,), address=address, now=self._clock.now())
 
-    async def set_password(self, user_id: UUID, password_hash: str, *, by: str, address: str) -> None:
-        """Store a new password and end all of the user's sessions."""
-        now = self._clock.now()
+    async def set_password(self, user_id: UUID, password_hash: str, *, by: User, address: str) -> None:
+        """Store a new password and end all of the user's sessions. By anybody else it is not the user's own."""
+        now, is_own = self._clock.now(), by.user_id == user_id
         async with self._database.transaction() as unit:
             changed = await unit.session.execute(
-                text("UPDATE users SET password_hash = :hash WHERE user_id = :user_id RETURNING login"),
-                {"hash": password_hash, "user_id": user_id},
+                text(
+                    # One's own password neither starts the cool-down anew nor ends it: who set the last one may have
+                    # signed in with it and be the one who changes it now.
+                    "UPDATE users SET password_hash = :hash, is_own_password = :is_own,"
+                    " password_set_by = CASE WHEN :is_own THEN password_set_by ELSE :by END,"
+                    " password_set_at = CASE WHEN :is_own THEN password_set_at ELSE :now END"
+                    " WHERE user_id = :user_id RETURNING login"
+                ),
+                {"hash": password_hash, "user_id": user_id, "is_own": is_own, "by": by.user_id, "now": now},
             )
             login = changed.scalar_one()
+            if not is_own:
+                _tell(unit, user_id, f"{by.login} set the password of {login}, whose sessions have ended.", now)
             await end_sessions(unit.session, user_id, "password changed", now)
-            await append(unit.session, AuditEntry(now, by, "password_changed", login, {}, address))
+            await append(unit.session, AuditEntry(now, by.login, "password_changed", login, {}, address))
 
 
 async def all_users(session: AsyncSession) -> list[User]:
@@ -154,13 +180,30 @@ async def all_users(session: AsyncSession) -> list[User]:
     return [user_of(row) for row in await rows(session, f"SELECT {USER_COLUMNS} FROM users u ORDER BY u.login")]  # noqa: S608
 
 
+def _tell(unit: Unit, user_id: UUID, what: str, now: datetime) -> None:
+    """Tell people that somebody set a login: the cool-down is worth as much as they hear of it."""
+    unit.publish(
+        Alert(
+            **Alert.first(f"login_set:{user_id}:{now.isoformat()}", now),
+            producer="api_gateway",
+            level=AlertLevel.WARNING,
+            code="login_set",
+            subject=str(user_id),
+            text=f"{what} Was this not agreed on: switch that login off (PATCH /api/v1/users/{user_id}).",
+            values={"user_id": str(user_id)},
+            dedupe_key=f"login_set:{user_id}:{now.isoformat()}",
+        )
+    )
+
+
 async def change_user(
-    session: AsyncSession, user_id: UUID, change: UserChange, *, by: str, address: str, now: datetime
+    unit: Unit, user_id: UUID, change: UserChange, *, by: Sequence[User], address: str, now: datetime
 ) -> User | None:
     """Change a user and end all of the user's sessions. None: there is none, or it would leave no active admin.
 
-    `by` is one login, or both where a second person approved it.
+    `by` is one person, or both where a second one approved it.
     """
+    session = unit.session
     # Two admins who demote each other at once must not both succeed.
     admins = await rows(
         session, "SELECT user_id FROM users WHERE role = 'admin' AND is_active ORDER BY user_id FOR UPDATE"
@@ -172,16 +215,23 @@ async def change_user(
     stays_admin = (change.role or user.role) is Role.ADMIN and is_active
     if not stays_admin and [row["user_id"] for row in admins] == [user_id]:
         return None
+    gives_rights = change.needs_second_person(user.person)
+    actors = ", ".join(each.login for each in by)
     changed = await session.execute(
         text(
             "UPDATE users SET role = coalesce(:role, role), accounts = coalesce(:accounts, accounts),"
-            " is_active = coalesce(:is_active, is_active) WHERE user_id = :user_id"
-            " RETURNING role, accounts, is_active"
+            " is_active = coalesce(:is_active, is_active),"
+            " rights_set_by = CASE WHEN :gives_rights THEN CAST(:by AS uuid[]) ELSE rights_set_by END,"
+            " rights_set_at = CASE WHEN :gives_rights THEN :now ELSE rights_set_at END"
+            " WHERE user_id = :user_id RETURNING role, accounts, is_active"
         ),
         {
             "role": change.role.value if change.role else None,
             "accounts": sorted(change.accounts) if change.accounts is not None else None,
             "is_active": change.is_active,
+            "gives_rights": gives_rights,
+            "by": [each.user_id for each in by if each.user_id != user_id],
+            "now": now,
             "user_id": user_id,
         },
     )
@@ -192,8 +242,14 @@ async def change_user(
         "accounts": f"{','.join(sorted(user.accounts))} -> {','.join(row['accounts'])}",
         "is_active": f"{user.is_active} -> {row['is_active']}",
     }
-    await append(session, AuditEntry(now, by, "user_changed", user.login, detail, address))
+    await append(session, AuditEntry(now, actors, "user_changed", user.login, detail, address))
+    if gives_rights:
+        _tell(unit, user_id, f"{actors} gave rights to {user.login}: {_given(detail)}.", now)
     return await user_by_id(session, user_id)
+
+
+def _given(detail: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {change}" for name, change in detail.items() if len(set(change.split(" -> "))) > 1)
 
 
 async def user_by_id(session: AsyncSession, user_id: UUID) -> User | None:

@@ -1,7 +1,7 @@
 """The platform's health, judged from the newest heartbeats."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from api_gateway.domain.views.platform import ReplicaView, ServiceHealthView, SystemHealthView
@@ -24,7 +24,7 @@ def is_alive(beat: Heartbeat, now: datetime) -> bool:
     return nanoseconds(now) - beat.at_ns <= _MISSED_MAX * Heartbeat.INTERVAL_S * 1e9
 
 
-def health_of(beats: Iterable[Heartbeat], now: datetime) -> SystemHealthView:
+def health_of(beats: Iterable[Heartbeat], now: datetime, cooldown: timedelta) -> SystemHealthView:
     """Judge every service: well when at least one replica lives, and all that live are ready."""
     by_service: dict[str, list[ReplicaView]] = {service: [] for service in SERVICES}
     for beat in newest_of(beats):
@@ -42,6 +42,7 @@ def health_of(beats: Iterable[Heartbeat], now: datetime) -> SystemHealthView:
         versions=versions,
         queued=sum(max((sum(r.queues.values()) for r in s.replicas if r.is_alive), default=0) for s in services),
         services=services,
+        approval_cooldown_s=int(cooldown.total_seconds()),
         as_of=now,
     )
 

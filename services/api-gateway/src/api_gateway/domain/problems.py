@@ -12,6 +12,7 @@ class ProblemKind(StrEnum):
     NOT_SIGNED_IN = "not-signed-in"
     SESSION_ENDED = "session-ended"
     NOT_ALLOWED = "not-allowed"
+    NOT_TWO_PEOPLE = "not-two-people"
     HEADER_MISSING = "header-missing"
     NOT_FOUND = "not-found"
     METHOD_NOT_ALLOWED = "method-not-allowed"
@@ -30,6 +31,7 @@ STATUS: dict[ProblemKind, int] = {
     ProblemKind.NOT_SIGNED_IN: 401,
     ProblemKind.SESSION_ENDED: 401,
     ProblemKind.NOT_ALLOWED: 403,
+    ProblemKind.NOT_TWO_PEOPLE: 403,
     ProblemKind.HEADER_MISSING: 403,
     ProblemKind.NOT_FOUND: 404,
     ProblemKind.METHOD_NOT_ALLOWED: 405,
@@ -49,6 +51,7 @@ TITLES: dict[ProblemKind, str] = {
     ProblemKind.NOT_SIGNED_IN: "You are not signed in",
     ProblemKind.SESSION_ENDED: "Your session has ended",
     ProblemKind.NOT_ALLOWED: "Your role does not allow this",
+    ProblemKind.NOT_TWO_PEOPLE: "One person may hold both logins",
     ProblemKind.HEADER_MISSING: "A required header is missing",
     ProblemKind.NOT_FOUND: "There is no such thing here",
     ProblemKind.METHOD_NOT_ALLOWED: "This address does not take this method",
@@ -67,6 +70,7 @@ WHAT_TO_DO: dict[ProblemKind, str] = {
     ProblemKind.NOT_SIGNED_IN: "Sign in at POST /api/v1/auth/login and send `Authorization: Bearer <access_token>`.",
     ProblemKind.SESSION_ENDED: "Sign in again.",
     ProblemKind.NOT_ALLOWED: "Ask an admin for a role or an account that allows it.",
+    ProblemKind.NOT_TWO_PEOPLE: "Choose a password of your own, and wait until the cool-down is over.",
     ProblemKind.HEADER_MISSING: "Send the header that the detail names.",
     ProblemKind.NOT_FOUND: "Check the address and the id; lists show what there is.",
     ProblemKind.METHOD_NOT_ALLOWED: "Use a method of the Allow header.",
@@ -87,6 +91,8 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's word
     kind: ProblemKind
     detail: str = ""
     """One sentence about this very request, without secrets and without the caller's input."""
+    what_to_do: str = ""
+    """Instead of what holds for every problem of this kind."""
     retry_after_s: int | None = None
     errors: list[tuple[str, str]] = field(default_factory=list)
     """Where and what, for values that are not valid."""

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from api_gateway.domain.holders import Logins, Wait
 from api_gateway.domain.rights import Right, Role, may, may_steer
 
 
@@ -44,6 +45,8 @@ class Person:
     role: Role
     accounts: frozenset[str]
     is_active: bool
+    password_set_at: datetime | None = None
+    """When somebody else set the password last."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class Request:
     fingerprint: str
     """Of its exact values."""
     status: ApprovalStatus
+    requested_at: datetime
 
 
 @dataclass(frozen=True)
@@ -116,8 +120,12 @@ class Refusal(StrEnum):
     EXPIRED = "expired"
     NO_RIGHT = "no_right"
     SAME_PERSON = "same_person"
+    NOT_TWO_PEOPLE = "not_two_people"
+    """One person may hold both logins: somebody set the password or the rights of one of them not long ago."""
     OTHER_VALUES = "other_values"
     ASKER_LOST_RIGHT = "asker_lost_right"
+    ASKER_SET_ANEW = "asker_set_anew"
+    """Somebody set the password of who asked: nobody can say any more who that was."""
     LAST_ADMIN = "last_admin"
 
 
@@ -126,8 +134,10 @@ SENTENCES: dict[Refusal, str] = {
     Refusal.EXPIRED: "This request is older than ten minutes: have it made again.",
     Refusal.NO_RIGHT: "Your role or your accounts do not allow you to ask for this, and so not to approve it.",
     Refusal.SAME_PERSON: "You asked for this yourself: it takes another person.",
+    Refusal.NOT_TWO_PEOPLE: "These two logins do not count as two people yet.",
     Refusal.OTHER_VALUES: "What you saw is not what is asked for: look at the request again.",
     Refusal.ASKER_LOST_RIGHT: "Who asked for this may no longer do so.",
+    Refusal.ASKER_SET_ANEW: "Somebody set the password of who asked for this meanwhile: have it asked for again.",
     Refusal.LAST_ADMIN: "This would leave no active admin.",
 }
 """One sentence of each for who is refused."""
@@ -145,12 +155,23 @@ def status_of(outcome: str | None, expires_at: datetime, now: datetime) -> Appro
     return ApprovalStatus.EXPIRED if now >= expires_at else ApprovalStatus.AWAITING
 
 
+@dataclass(frozen=True)
+class Refused:
+    """A decision that does not count."""
+
+    why: Refusal
+    detail: str
+    what_to_do: str = ""
+    """Beside what holds for every refusal of its kind."""
+
+
 def refusal_to_decide(
-    decision: Decision, request: Request, asker: Person, decider: Person, fingerprint: str
+    decision: Decision, request: Request, asker: Person, decider: Person, fingerprint: str, *, wait: Wait | None
 ) -> Refusal | None:
     """Say why this person may not decide on this request so, or None when it holds.
 
-    Refusing takes no second person: who asked may take it back.
+    `wait` says what asker and decider wait for before they count as two people. Refusing takes no second person: who
+    asked may take it back.
     """
     is_own = decider.user_id == asker.user_id or decider.login.casefold() == asker.login.casefold()
     checks = (
@@ -158,15 +179,65 @@ def refusal_to_decide(
         (Refusal.EXPIRED, request.status is ApprovalStatus.EXPIRED),
         (Refusal.NO_RIGHT, not is_own and not _may_ask(decider, request)),
         (Refusal.SAME_PERSON, decision is Decision.APPROVE and is_own),
+        (Refusal.NOT_TWO_PEOPLE, decision is Decision.APPROVE and wait is not None),
         (Refusal.OTHER_VALUES, fingerprint != request.fingerprint),
         (Refusal.ASKER_LOST_RIGHT, decision is Decision.APPROVE and not _may_ask(asker, request)),
+        (Refusal.ASKER_SET_ANEW, decision is Decision.APPROVE and _is_set_since(asker, request)),
     )
     return next((refusal for refusal, is_broken in checks if is_broken), None)
 
 
-def approvers(request: Request, asked_by: UUID, people: Iterable[Person]) -> int:
+def refused(refusal: Refusal, wait: Wait | None, people: Mapping[UUID, Person]) -> Refused:
+    """Put a refusal in words; where two logins do not count as two people yet, with what to do, and from when on."""
+    if refusal is not Refusal.NOT_TWO_PEOPLE or wait is None:
+        return Refused(refusal, SENTENCES[refusal])
+    logins = {who: person.login for who, person in people.items()}
+    links = sorted(
+        f"{logins.get(who, 'somebody')} set the password or the rights of {logins[whose]}" for who, whose in wait.links
+    )
+    owners = sorted(logins[one] for one in wait.own_passwords)
+    steps = [
+        f"Have {login} sign in and choose a password of their own (`sigmax user password --as {login}`)."
+        for login in owners
+    ]
+    steps.append(f"It counts from {wait.until:%Y-%m-%d %H:%M:%S} UTC on: have it asked for again then.")
+    steps.append("Sooner, a person whose login neither of you set may approve it; halting and selling wait for nobody.")
+    return Refused(refusal, f"{SENTENCES[refusal]} Not long ago {', and '.join(links)}.", " ".join(steps))
+
+
+@dataclass(frozen=True)
+class NextApprover:
+    """Who could be the second person next, where nobody can be now."""
+
+    login: str
+    wait: Wait
+
+    @property
+    def needs_own_password(self) -> bool:
+        """Say whether somebody must choose a password first."""
+        return bool(self.wait.own_passwords)
+
+
+def approvers(request: Request, asked_by: UUID, people: Iterable[Person], logins: Logins) -> int:
     """Count who could approve a request now."""
-    return sum(person.user_id != asked_by and _may_ask(person, request) for person in people)
+    return sum(logins.wait(asked_by, person.user_id) is None for person in _others(request, asked_by, people))
+
+
+def next_approver(request: Request, asked_by: UUID, people: Iterable[Person], logins: Logins) -> NextApprover | None:
+    """Give who could approve such a request soonest; None where nobody else ever could, or somebody can now."""
+    waits = [(logins.wait(asked_by, person.user_id), person.login) for person in _others(request, asked_by, people)]
+    if not waits or any(wait is None for wait, _ in waits):
+        return None
+    wait, login = min(((wait, login) for wait, login in waits if wait), key=lambda each: (each[0].until, each[1]))
+    return NextApprover(login, wait)
+
+
+def _others(request: Request, asked_by: UUID, people: Iterable[Person]) -> list[Person]:
+    return [person for person in people if person.user_id != asked_by and _may_ask(person, request)]
+
+
+def _is_set_since(asker: Person, request: Request) -> bool:
+    return asker.password_set_at is not None and asker.password_set_at > request.requested_at
 
 
 def _may_ask(person: Person, request: Request) -> bool:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from api_gateway.domain.problems import Problem, ProblemKind, not_found
-from api_gateway.domain.second_person import SENTENCES, Decision, Refusal
+from api_gateway.domain.second_person import Decision, Refusal, Refused
 from api_gateway.domain.views.base import Page
 from api_gateway.domain.views.people import ApprovalView
 from api_gateway.handlers.context import AddressDep, Caller, CallerDep, Gateway, GatewayDep
@@ -15,7 +15,11 @@ from api_gateway.handlers.parameters import PageDep
 
 router = APIRouter(tags=["second person"])
 
-_NOT_ALLOWED = frozenset({Refusal.NO_RIGHT, Refusal.SAME_PERSON})
+_KINDS = {
+    Refusal.NO_RIGHT: ProblemKind.NOT_ALLOWED,
+    Refusal.SAME_PERSON: ProblemKind.NOT_ALLOWED,
+    Refusal.NOT_TWO_PEOPLE: ProblemKind.NOT_TWO_PEOPLE,
+}
 
 
 class DecisionBody(BaseModel):
@@ -66,7 +70,6 @@ async def _decide(
     decided = await gateway.approvals.decide(approval_id, decision, caller.user, body.fingerprint, address)
     if decided is None:
         raise not_found("request")
-    if isinstance(decided, Refusal):
-        kind = ProblemKind.NOT_ALLOWED if decided in _NOT_ALLOWED else ProblemKind.CONFLICT
-        raise Problem(kind, SENTENCES[decided])
+    if isinstance(decided, Refused):
+        raise Problem(_KINDS.get(decided.why, ProblemKind.CONFLICT), decided.detail, what_to_do=decided.what_to_do)
     return decided

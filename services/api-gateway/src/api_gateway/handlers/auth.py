@@ -12,6 +12,7 @@ from api_gateway.domain.rights import GRANTS, Right
 from api_gateway.domain.sessions import ACCESS_LIFE, IDLE_MAX, AccessClaims, RefreshOutcome
 from api_gateway.domain.views.people import MeView, SessionView, TicketView
 from api_gateway.handlers.context import AddressDep, CallerDep, Gateway, GatewayDep, check_rate
+from api_gateway.handlers.persons import shown
 from api_gateway.ports.people import User
 
 public = APIRouter(prefix="/auth", tags=["auth"])
@@ -133,19 +134,10 @@ async def logout(
 
 
 @private.get("/auth/me")
-async def get_me(caller: CallerDep) -> MeView:
+async def get_me(caller: CallerDep, gateway: GatewayDep) -> MeView:
     """Give the caller, and what the caller may do."""
-    user = caller.user
-    return MeView(
-        user_id=user.user_id,
-        login=user.login,
-        role=user.role,
-        accounts=sorted(user.accounts),
-        is_active=user.is_active,
-        created_at=user.created_at,
-        last_login_at=user.last_login_at,
-        rights=[right for right in Right if user.role in GRANTS[right]],
-    )
+    rights = [right for right in Right if caller.user.role in GRANTS[right]]
+    return MeView(**await shown(caller.user, gateway), rights=rights)
 
 
 @private.post("/auth/password", status_code=204)
@@ -160,7 +152,7 @@ async def change_password(body: PasswordBody, caller: CallerDep, gateway: Gatewa
     wrong = weakness(new, user.login)
     if wrong:
         raise Problem(ProblemKind.INVALID, "The new password cannot be used.", errors=[("body.new_password", wrong)])
-    await gateway.users.set_password(user.user_id, await gateway.passwords.hash(new), by=user.login, address=address)
+    await gateway.users.set_password(user.user_id, await gateway.passwords.hash(new), by=user, address=address)
 
 
 @private.post("/ws-ticket", status_code=201)

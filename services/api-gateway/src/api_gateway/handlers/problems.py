@@ -57,7 +57,7 @@ def problem_response(problem: Problem, headers: dict[str, str] | None = None) ->
         title=TITLES[kind],
         status=STATUS[kind],
         detail=problem.detail or TITLES[kind],
-        what_to_do=WHAT_TO_DO[kind],
+        what_to_do=problem.what_to_do or WHAT_TO_DO[kind],
         instance=f"urn:sigmax:answer:{secrets.token_hex(8)}",
         errors=[FieldError(where=where, what=what) for where, what in problem.errors],
     )

@@ -22,7 +22,8 @@ _FIGURES_SPAN = timedelta(days=1)
 @router.get("/health")
 async def get_system_health(_caller: CallerDep, gateway: GatewayDep) -> SystemHealthView:
     """Judge every service from the newest heartbeats of its replicas."""
-    return health_of(await gateway.market.heartbeats(), gateway.clock.now())
+    beats = await gateway.market.heartbeats()
+    return health_of(beats, gateway.clock.now(), await gateway.approvals.cooldown())
 
 
 @router.get("/figures")

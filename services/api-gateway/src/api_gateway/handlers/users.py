@@ -15,6 +15,7 @@ from api_gateway.domain.views.base import Page
 from api_gateway.domain.views.people import ApprovalView, AuditCheckView, AuditView, NewUserView, UserView
 from api_gateway.handlers.context import AddressDep, CallerDep, Gateway, GatewayDep
 from api_gateway.handlers.parameters import PageDep, Word
+from api_gateway.handlers.persons import fields_of, shown
 from api_gateway.ports.people import User
 from sigmax.schemas.types import Name
 
@@ -46,12 +47,17 @@ class UserChangeBody(BaseModel):
 @router.get("/users")
 async def list_users(_caller: CallerDep, gateway: GatewayDep) -> list[UserView]:
     """List all users by login."""
-    return [_view(user) for user in await gateway.users.users()]
+    cooldown = await gateway.approvals.cooldown()
+    now = gateway.clock.now()
+    return [UserView(**fields_of(user, now, cooldown)) for user in await gateway.users.users()]
 
 
 @router.post("/users", status_code=201)
 async def add_user(body: NewUserBody, caller: CallerDep, gateway: GatewayDep, address: AddressDep) -> NewUserView:
-    """Add a user. A third admin is not added: an admin changes a user's role, and another one approves it."""
+    """Add a user. A third admin is not added: an admin changes a user's role, and another one approves it.
+
+    Until the user has chosen a password of their own, and for a day, the two logins do not count as two people.
+    """
     accounts = frozenset(body.accounts)
     _check_accounts(body.role, accounts)
     if body.role is Role.ADMIN and await _has_two_admins(gateway):
@@ -62,10 +68,10 @@ async def add_user(body: NewUserBody, caller: CallerDep, gateway: GatewayDep, ad
     if wrong:
         raise Problem(ProblemKind.INVALID, "The password cannot be used.", errors=[("body.password", wrong)])
     hashed = await gateway.passwords.hash(password)
-    user = await gateway.users.add_user(body.login, body.role, accounts, hashed, by=caller.user.login, address=address)
+    user = await gateway.users.add_user(body.login, body.role, accounts, hashed, by=caller.user, address=address)
     if user is None:
         raise Problem(ProblemKind.CONFLICT, "This login is taken.")
-    return NewUserView(**_view(user).model_dump(), password=None if given else password)
+    return NewUserView(**await shown(user, gateway), password=None if given else password)
 
 
 @router.patch("/users/{user_id}", responses={202: {"model": ApprovalView}})
@@ -89,22 +95,27 @@ async def change_user(
     if change.needs_second_person(user.person):
         response.status_code = 202
         return await gateway.approvals.ask_user_change(user, change, caller.user, address)
-    changed = await gateway.users.change_user(user_id, change, by=caller.user.login, address=address)
+    changed = await gateway.users.change_user(user_id, change, by=caller.user, address=address)
     if changed is None:
         raise Problem(ProblemKind.CONFLICT, "This is the last active admin: make another one first.")
-    return _view(changed)
+    return UserView(**await shown(changed, gateway))
 
 
 @router.post("/users/{user_id}/password")
 async def reset_user_password(
     user_id: UUID, caller: CallerDep, gateway: GatewayDep, address: AddressDep
 ) -> NewUserView:
-    """Make a new password for a user, shown once. All of the user's sessions end."""
-    user = await _existing(gateway, user_id)
+    """Make a new password for another user, shown once. All of the user's sessions end.
+
+    Until that user has chosen a password of their own, and for a day, the two logins do not count as two people.
+    """
+    if user_id == caller.user.user_id:
+        raise Problem(ProblemKind.CONFLICT, "Your own password is changed with POST /api/v1/auth/password.")
+    await _existing(gateway, user_id)
     password = _new_password()
     hashed = await gateway.passwords.hash(password)
-    await gateway.users.set_password(user_id, hashed, by=caller.user.login, address=address)
-    return NewUserView(**_view(user).model_dump(), password=password)
+    await gateway.users.set_password(user_id, hashed, by=caller.user, address=address)
+    return NewUserView(**await shown(await _existing(gateway, user_id), gateway), password=password)
 
 
 @router.get("/audit")
@@ -145,15 +156,3 @@ async def _existing(gateway: Gateway, user_id: UUID) -> User:
     if user is None:
         raise not_found("user")
     return user
-
-
-def _view(user: User) -> UserView:
-    return UserView(
-        user_id=user.user_id,
-        login=user.login,
-        role=user.role,
-        accounts=sorted(user.accounts),
-        is_active=user.is_active,
-        created_at=user.created_at,
-        last_login_at=user.last_login_at,
-    )

@@ -1,11 +1,12 @@
 """What people ask for, and what of it waits for a second person."""
 
+from datetime import timedelta
 from typing import Protocol
 from uuid import UUID
 
 from api_gateway.domain.commands import Wish
 from api_gateway.domain.paging import PageRequest
-from api_gateway.domain.second_person import Ask, Decision, Refusal, UserChange
+from api_gateway.domain.second_person import Ask, Decision, Refused, UserChange
 from api_gateway.domain.views.base import Page
 from api_gateway.domain.views.people import ApprovalView, CommandView
 from api_gateway.ports.people import User
@@ -47,8 +48,12 @@ class ApprovalsPort(Protocol):
         """Write down that a user is to be changed; the same wish of the same person waits once."""
         ...
 
+    async def cooldown(self) -> timedelta:
+        """Give how long a login counts as held by who set it as well."""
+        ...
+
     async def decide(
         self, approval_id: UUID, decision: Decision, user: User, fingerprint: str, address: str
-    ) -> ApprovalView | Refusal | None:
+    ) -> ApprovalView | Refused | None:
         """Approve a request and set going what it asks for, or refuse it. None: there is no such request."""
         ...

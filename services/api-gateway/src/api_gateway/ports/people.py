@@ -1,12 +1,13 @@
 """Users, their logins and sessions, and the audit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
 from api_gateway.domain.audit import AuditEntry
+from api_gateway.domain.holders import Credentials
 from api_gateway.domain.paging import PageRequest
 from api_gateway.domain.rights import Role
 from api_gateway.domain.second_person import Person, UserChange
@@ -27,11 +28,15 @@ class User:
     token_version: int
     created_at: datetime
     last_login_at: datetime | None = None
+    credentials: Credentials = field(default_factory=Credentials)
+    """What others had to do with it."""
 
     @property
     def person(self) -> Person:
         """Give what the rule of two looks at."""
-        return Person(self.user_id, self.login, self.role, self.accounts, self.is_active)
+        return Person(
+            self.user_id, self.login, self.role, self.accounts, self.is_active, self.credentials.password_set_at
+        )
 
 
 @dataclass(frozen=True)
@@ -113,17 +118,17 @@ class UsersPort(Protocol):
         ...
 
     async def add_user(
-        self, login: str, role: Role, accounts: frozenset[str], password_hash: str, *, by: str, address: str
+        self, login: str, role: Role, accounts: frozenset[str], password_hash: str, *, by: User, address: str
     ) -> User | None:
         """Add a user; None when the login is taken."""
         ...
 
-    async def change_user(self, user_id: UUID, change: UserChange, *, by: str, address: str) -> User | None:
+    async def change_user(self, user_id: UUID, change: UserChange, *, by: User, address: str) -> User | None:
         """Change a user and end all of the user's sessions. None: it would leave no active admin."""
         ...
 
-    async def set_password(self, user_id: UUID, password_hash: str, *, by: str, address: str) -> None:
-        """Store a new password and end all of the user's sessions."""
+    async def set_password(self, user_id: UUID, password_hash: str, *, by: User, address: str) -> None:
+        """Store a new password and end all of the user's sessions. By anybody else it is not the user's own."""
         ...
 
 

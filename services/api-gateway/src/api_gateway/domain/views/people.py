@@ -34,6 +34,10 @@ class UserView(View):
     accounts: list[str]
     """The trading accounts a trader may steer; the other roles need none."""
     is_active: bool
+    has_own_password: bool
+    """Its owner chose the password in force; what an admin made is to be changed (`POST /auth/password`)."""
+    independent_from: datetime | None
+    """From when on the login counts as its owner's alone in the rule of two; null where it does already."""
     created_at: datetime
     last_login_at: datetime | None = None
 
@@ -131,7 +135,13 @@ class ApprovalView(View):
     expires_at: datetime
     status: ApprovalStatus
     approvers: int
-    """How many other people could approve it now; where there is none, an admin adds one (`POST /users`)."""
+    """How many other people could approve it now; where nobody ever could, an admin adds one (`POST /users`)."""
+    next_approver: str | None
+    """Where nobody could now: whose login counts as another person's soonest."""
+    next_approver_from: datetime | None
+    """From when on; what is asked for again then can be approved."""
+    next_approver_needs_own_password: bool
+    """Whether somebody must choose a password of their own before (`POST /auth/password`)."""
     decided_by: str | None
     decided_at: datetime | None
     status_url: str

@@ -96,4 +96,6 @@ class SystemHealthView(View):
     queued: int
     """Messages waiting, over all services."""
     services: list[ServiceHealthView]
+    approval_cooldown_s: int
+    """How long a login counts as held by who set its password or its rights as well."""
     as_of: datetime
