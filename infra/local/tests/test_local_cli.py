@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from sigmax_local import cli
+from sigmax_local import cli, looking, stacks
 from sigmax_local.gateway import GatewayError
 from sigmax_local.runs import Kind, Part, StackError
 
@@ -55,10 +55,10 @@ def running(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setenv("COLUMNS", "160")
-    stacks: list[Any] = []
-    monkeypatch.setattr(cli, "_found", lambda kind: [one for one in stacks if kind in {None, one.kind}])
-    monkeypatch.setattr(cli, "_orders", lambda _stack: {"filled": 4})
-    return stacks
+    those: list[Any] = []
+    monkeypatch.setattr(stacks, "found", lambda kind: [one for one in those if kind in {None, one.kind}])
+    monkeypatch.setattr(looking, "_orders", lambda _stack: {"filled": 4})
+    return those
 
 
 def invoke(*words: str) -> Any:
@@ -109,7 +109,7 @@ def test_a_status_without_the_password_shows_what_needs_none(
     running: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running += [PROCESSES]
-    monkeypatch.setattr(cli, "_orders", lambda _stack: "not known. Say it in SIGMAX_PASSWORD.")
+    monkeypatch.setattr(looking, "_orders", lambda _stack: "not known. Say it in SIGMAX_PASSWORD.")
     told = invoke("status")
     assert (told.exit_code, "SIGMAX_PASSWORD" in told.stdout, "risk-gate" in told.stdout) == (0, True, True)
     assert json.loads(invoke("status", "--json").stdout)["stacks"][0]["orders"] is None
@@ -140,8 +140,8 @@ def test_where_nothing_runs_the_log_is_that_of_what_was_started_last(
     containers.parent.mkdir()
     containers.touch()
     os.utime(containers, (2e9, 2e9) if last == "containers" else (1e9, 1e9))
-    monkeypatch.setattr(cli.FoundContainers, "look", lambda _project: None)
-    monkeypatch.setattr(cli.FoundContainers, "log_lines", lambda *_, **__: iter(["of a container"]))
+    monkeypatch.setattr(looking.FoundContainers, "look", lambda _project: None)
+    monkeypatch.setattr(looking.FoundContainers, "log_lines", lambda *_, **__: iter(["of a container"]))
     assert invoke("logs", "risk-gate").stdout == told
 
 
@@ -172,6 +172,6 @@ def test_a_gateway_that_says_no_ends_a_command_with_its_words(
         raise GatewayError("Too many failed tries.")
 
     running += [PROCESSES]
-    monkeypatch.setattr(cli.people, "sign_in", refuse)
+    monkeypatch.setattr(looking.people, "sign_in", refuse)
     told = invoke("user", "add", "mina")
     assert (told.exit_code, told.stderr) == (1, "Too many failed tries.\n")

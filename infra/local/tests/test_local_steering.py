@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from typer.testing import CliRunner
 
-from sigmax_local import cli, people, steering_talk
+from sigmax_local import cli, people, stacks, steering_talk
 from sigmax_local.gateway import Gateway
 from sigmax_local.runs import Kind
 
@@ -83,7 +83,7 @@ class Running:
 def answering(monkeypatch: pytest.MonkeyPatch) -> Answering:
     """Give the gateway of the stack that runs."""
     answers = Answering()
-    monkeypatch.setattr(cli, "_found", lambda _kind: [Running()])
+    monkeypatch.setattr(stacks, "found", lambda _kind: [Running()])
     monkeypatch.setattr(steering_talk, "Gateway", lambda url: Gateway(url, transport=httpx2.MockTransport(answers)))
     monkeypatch.setenv("SIGMAX_PASSWORD", "a long enough password")
     monkeypatch.setenv("COLUMNS", "200")

@@ -1,33 +1,27 @@
-"""The `sigmax` command: run the platform on this machine, look at it, let people in."""
+"""The `sigmax` command: run the platform on this machine; what else it can do is added from beside."""
 
 import asyncio
-import json
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from sigmax.schemas.topology import SERVICES
-from sigmax_local import audit_check, ledger_check, people, steering, view
+from sigmax_local import audit_check, ledger_check, looking, stacks, steering, user_commands
 from sigmax_local import demo as demo_runs
 from sigmax_local.container_found import FoundContainers
 from sigmax_local.container_run import ContainerRun
-from sigmax_local.environment import repository
 from sigmax_local.feed import Feed, FeedError, cache_folder, choose_feed
-from sigmax_local.gateway import Gateway, GatewayError
 from sigmax_local.processes import tail
-from sigmax_local.runs import Found, Kind, StackError
+from sigmax_local.runs import Kind, StackError
 from sigmax_local.servers import BinariesMissingError, IdentityError, ServersError
-from sigmax_local.stack import FoundProcesses, Home, ProcessRun, log_lines, newest_logs
+from sigmax_local.stack import Home, ProcessRun
+from sigmax_local.stacks import StackOption, console, errors
 from sigmax_local.steering_talk import Door
 
 app = typer.Typer(
@@ -42,13 +36,12 @@ app = typer.Typer(
     [bold]Steer it[/bold]           sigmax halt, sigmax flatten, sigmax resume; by two people: sigmax approve
     """,
 )
-user_app = typer.Typer(no_args_is_help=True, help="People who may sign in: sigmax user add mina --role trader")
-app.add_typer(user_app, name="user")
+app.add_typer(looking.app)
+app.add_typer(user_commands.app)
+app.add_typer(user_commands.user_app, name="user")
 app.add_typer(steering.app)
 app.add_typer(audit_check.app, name="audit")
 app.add_typer(ledger_check.app, name="ledger")
-console = Console()
-errors = Console(stderr=True)
 
 _UP_TIMEOUT_S = 180.0
 _POLL_S = 0.2
@@ -62,14 +55,6 @@ class Source(StrEnum):
     SAMPLE = "sample"
 
 
-class Role(StrEnum):
-    """What a person may do."""
-
-    VIEWER = "viewer"
-    TRADER = "trader"
-    ADMIN = "admin"
-
-
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="A Parquet or CSV file of trades or bars to replay instead.")
 ]
@@ -81,12 +66,11 @@ SecondsOption = Annotated[float | None, typer.Option(help="End after so many sec
 NewStackOption = Annotated[
     Kind, typer.Option("--stack", help="processes need no Docker; containers are those of compose.yaml.")
 ]
-StackOption = Annotated[Kind | None, typer.Option("--stack", help="Which one, where both run.")]
 
 
 @app.callback()
 def _open_door(context: typer.Context) -> None:
-    context.obj = Door(_running, _fail, _ask)
+    context.obj = Door(stacks.running, stacks.fail, stacks.ask)
 
 
 @app.command()
@@ -138,15 +122,15 @@ def up(
     if foreground:
         raise typer.Exit(_run(stack, feed, demo_runs.Show(console, is_quiet=True)))
     if stack is Kind.CONTAINERS:
-        run = ContainerRun(FoundContainers(_repository()), feed)
-        with _told_errors():
+        run = ContainerRun(FoundContainers(stacks.the_repository()), feed)
+        with stacks.told_errors():
             console.print(f"Prices: {feed.title}", markup=False)
             run.prepare()
             with console.status("Starting the containers"):
                 asyncio.run(run.start())
         _say_running(run.gateway_url)
         return
-    home = Home(_repository())
+    home = Home(stacks.the_repository())
     if home.is_taken():
         errors.print("The stack of this clone runs already: sigmax status")
         raise typer.Exit(1)
@@ -197,10 +181,10 @@ def down(
 
     Examples: sigmax down   ·   sigmax down --stack containers --clean
     """
-    found = _found(stack)
+    found = stacks.found(stack)
     if not found:
         console.print("Nothing runs.")
-    with _told_errors():
+    with stacks.told_errors():
         for one in found:
             with console.status(f"Stopping the {one.kind}"):
                 one.take_down()
@@ -213,7 +197,7 @@ def down(
 
 def _remove_data(kind: Kind | None) -> None:
     """Remove the data of one kind of stack, or of both. Raises `StackError`."""
-    home = Home(_repository())
+    home = Home(stacks.the_repository())
     project = FoundContainers(home.repository)
     if kind is not Kind.PROCESSES and project.has_been_used():
         project.remove_data()
@@ -229,210 +213,6 @@ def _remove_data(kind: Kind | None) -> None:
             path.unlink(missing_ok=True)
 
 
-@app.command()
-def status(
-    stack: StackOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-) -> None:
-    """Show each service's health and restarts, and the orders of the last day.
-
-    Exit status 0 says that all is ready.
-
-    Example: sigmax status || sigmax logs order-worker
-    """
-    found = _found(stack)
-    if not found and not as_json:
-        errors.print("Nothing runs. Start it with: sigmax up")
-    orders = [_orders(one) for one in found]
-    if as_json:
-        shown = [_plain(one, counts) for one, counts in zip(found, orders, strict=True)]
-        print(json.dumps({"stacks": shown}, indent=1))
-    else:
-        for one, counts in zip(found, orders, strict=True):
-            console.print(view.status(one))
-            if isinstance(counts, str):
-                console.print(f"Orders: {counts}", markup=False)
-            else:
-                said = ", ".join(f"{count} {name}" for name, count in counts.items())
-                console.print(f"Orders of the last day: {said or 'none'}")
-            if one.gateway_url:
-                console.print(f"Dashboard and API: {one.gateway_url}")
-    if not found:
-        raise typer.Exit(3)
-    raise typer.Exit(0 if all(one.is_ready for one in found) else 1)
-
-
-def _orders(stack: Found) -> dict[str, int] | str:
-    """Count the orders by status, or say why that cannot be."""
-
-    async def ask() -> dict[str, int]:
-        async with Gateway(stack.gateway_url) as gateway:
-            await people.sign_in(gateway, stack.secrets)
-            figures: dict[str, Any] = await gateway.get("/system/figures")
-        return dict(figures["orders"])
-
-    if not stack.gateway_url:
-        return "not known yet"
-    try:
-        return asyncio.run(ask())
-    except GatewayError as error:
-        return f"not known. {error}"
-
-
-def _plain(stack: Found, orders: dict[str, int] | str) -> dict[str, Any]:
-    return {
-        "stack": stack.kind,
-        "ready": stack.is_ready,
-        "prices": stack.prices,
-        "gateway_url": stack.gateway_url,
-        "services": [
-            {
-                "service": part.name,
-                "health": part.health,
-                "restarts": part.restarts,
-                view.PLACES[stack.kind]: part.place,
-                "problems": list(part.problems),
-            }
-            for part in stack.parts
-        ],
-        "orders": orders if isinstance(orders, dict) else None,
-    }
-
-
-@app.command()
-def logs(
-    service: Annotated[str, typer.Argument(help=f"One of {', '.join(SERVICES)}, postgres, redis, rabbitmq.")],
-    lines: Annotated[int, typer.Option("--lines", "-n", help="How many of the last lines.", min=1)] = 50,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines are written, until Ctrl-C.")] = False,
-    stack: StackOption = None,
-) -> None:
-    """Show what a service wrote, also after the stack has ended.
-
-    Examples: sigmax logs risk-gate   ·   sigmax logs order-worker -f
-    """
-    with _told_errors(status=2):
-        for line in _log(stack, service, lines, follow=follow):
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _log(kind: Kind | None, service: str, lines: int, *, follow: bool) -> Iterator[str]:
-    """Give the log of what runs, else of what was started last. Raises `StackError`."""
-    found = _found(kind)
-    if found:
-        return _only(found).log_lines(service, lines, follow=follow)
-    home = Home(_repository())
-    folder = None if kind is Kind.CONTAINERS else newest_logs(home)
-    project = FoundContainers(home.repository)
-    started_at = None if kind is Kind.PROCESSES else project.started_at()
-    if started_at is not None and (folder is None or started_at > folder.stat().st_mtime):
-        project.look()
-        return project.log_lines(service, lines, follow=follow)
-    if folder is not None:
-        return log_lines(folder, service, lines, follow=follow)
-    errors.print("Nothing has run here yet. Start it with: sigmax up")
-    raise typer.Exit(3)
-
-
-@user_app.command("add")
-def user_add(
-    login: Annotated[str, typer.Argument(help="Lower case letters, digits, and . _ @ -")],
-    role: Annotated[Role, typer.Option(help="viewer looks, trader steers named accounts, admin rules.")] = Role.VIEWER,
-    account: Annotated[list[str] | None, typer.Option(help="An account a trader may steer; repeat for more.")] = None,
-    admin: Annotated[str, typer.Option(help="Who adds: an admin's login.")] = people.ADMIN,
-    stack: StackOption = None,
-) -> None:
-    """Add a person; the password is made and shown once.
-
-    Example: sigmax user add mina --role trader --account paper
-    """
-    found = _running(stack)
-    accounts = account or (["paper"] if role is Role.TRADER else [])
-
-    async def add() -> str:
-        async with Gateway(found.gateway_url) as gateway:
-            await people.sign_in(gateway, found.secrets, admin, _ask)
-            added = await gateway.post("/users", {"login": login, "role": role.value, "accounts": accounts})
-        return str(added["password"])
-
-    with _told_errors():
-        password = asyncio.run(add())
-    console.print(f"{login} may sign in as {role.value} with: {password}", markup=False)
-
-
-@app.command()
-def token(login: Annotated[str, typer.Argument(help="Whose token.")] = people.ADMIN, stack: StackOption = None) -> None:
-    """Print an access token for the API; it lasts ten minutes.
-
-    Example: curl -H "Authorization: Bearer $(sigmax token)" http://127.0.0.1:8080/api/v1/positions
-    """
-    found = _running(stack)
-
-    async def fetch() -> str:
-        async with Gateway(found.gateway_url) as gateway:
-            await people.sign_in(gateway, found.secrets, login, _ask)
-            return gateway.keep_session()
-
-    with _told_errors():
-        print(asyncio.run(fetch()))
-
-
-def _ask(login: str) -> str:
-    """Have a person type a password."""
-    return str(typer.prompt(f"Password of {login}", hide_input=True, err=True))
-
-
-@contextmanager
-def _told_errors(status: int = 1) -> Iterator[None]:
-    try:
-        yield
-    except (GatewayError, StackError) as error:
-        _fail(str(error), status)
-
-
-def _fail(text: str, status: int = 1) -> NoReturn:
-    errors.print(text, markup=False, highlight=False, soft_wrap=True)
-    raise typer.Exit(status) from None
-
-
-def _repository() -> Path:
-    try:
-        return repository()
-    except RuntimeError as error:
-        errors.print(str(error), markup=False)
-        raise typer.Exit(2) from None
-
-
-def _found(kind: Kind | None) -> list[Found]:
-    """Give the stacks of this clone that run: of the kind that is asked for, else all."""
-    clone = _repository()
-    candidates: list[Found | None] = []
-    if kind is not Kind.CONTAINERS:
-        candidates.append(FoundProcesses.find(Home(clone)))
-    if kind is not Kind.PROCESSES:
-        candidates.append(FoundContainers.find(clone))
-    return [one for one in candidates if one is not None]
-
-
-def _only(found: list[Found]) -> Found:
-    if len(found) > 1:
-        errors.print("Processes and containers run: say which with --stack.")
-        raise typer.Exit(2)
-    return found[0]
-
-
-def _running(kind: Kind | None) -> Found:
-    """Give the one stack that runs and can be spoken to."""
-    found = _found(kind)
-    if not found:
-        errors.print("Nothing runs. Start it with: sigmax up")
-        raise typer.Exit(3)
-    stack = _only(found)
-    if not stack.gateway_url:
-        errors.print("It is just starting.")
-        raise typer.Exit(3)
-    return stack
-
-
 def _feed(data: Path | None, speed: float | None, source: Source) -> Feed:
     try:
         return choose_feed(data, speed, source.value, cache_folder())
@@ -446,7 +226,7 @@ def _show(seconds: float | None) -> demo_runs.Show:
         errors.print("--seconds is above 0.")
         raise typer.Exit(2)
     is_live = console.is_terminal
-    return demo_runs.Show(console, seconds=seconds, is_live=is_live, ask=_ask if is_live else None)
+    return demo_runs.Show(console, seconds=seconds, is_live=is_live, ask=stacks.ask if is_live else None)
 
 
 def _run(kind: Kind, feed: Feed, show: demo_runs.Show) -> int:
@@ -454,7 +234,7 @@ def _run(kind: Kind, feed: Feed, show: demo_runs.Show) -> int:
     # Until the event loop listens to signals: leave through the `finally` below.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(143))
-    home = Home(_repository())
+    home = Home(stacks.the_repository())
     console.print(f"Prices: {feed.title}", markup=False)
     try:
         return _run_containers(home, feed, show) if kind is Kind.CONTAINERS else _run_processes(home, feed, show)

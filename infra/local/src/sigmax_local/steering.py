@@ -12,7 +12,7 @@ from rich.console import RenderableType
 from sigmax.schemas.types import Posture, Scope, Stage
 from sigmax_local import people, steering_view
 from sigmax_local.gateway import Gateway, GatewayError
-from sigmax_local.runs import Kind
+from sigmax_local.stacks import AsOption, StackOption
 from sigmax_local.steering_talk import console, give, settled, show, talk_with
 
 _AUTOMATIC = "auto"
@@ -34,9 +34,7 @@ WhyOption = Annotated[
     str, typer.Option("--reason", help="Why; it is kept in the audit, and the second person reads it.")
 ]
 AccountOption = Annotated[str, typer.Option("--account", help="The trading account.")]
-AsOption = Annotated[str, typer.Option("--as", help="Your login; you are asked for its password.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask whether you mean it.")]
-StackOption = Annotated[Kind | None, typer.Option("--stack", help="Which one, where both run.")]
 
 
 @app.command()
