@@ -12,7 +12,7 @@ from uuid import UUID
 from sigmax.domain.approval import client_order_id, sign
 from sigmax.schemas import control, market, orders, signals
 from sigmax.schemas.base import Message
-from sigmax.schemas.types import DenialCode, OrderStatus, Scope, Side, Stage, Submission
+from sigmax.schemas.types import DenialCode, Mode, OrderStatus, Scope, Side, Stage, Submission
 
 FOLDER = Path(__file__).parent / "examples"
 NOW = datetime(2026, 1, 5, 9, 30, 0, 125000, tzinfo=UTC)
@@ -237,6 +237,10 @@ def messages() -> list[Message]:
             venue="paper",
             is_answering=False,
             failing_since=NOW,
+            recovering_since=NOW.replace(second=2),
+            mode=Mode.PAPER,
+            hosts=("127.0.0.1",),
+            key_fingerprint="4f" * 8,
             orders_unknown=1,
             as_of=NOW,
         ),

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from risk_gate.domain.book import working_until
-from risk_gate.domain.facts import Beat, Counts, Facts, Fleet, Latch, Turnover, VenueState
+from risk_gate.domain.facts import Beat, Counts, Facts, Fleet, Identity, Latch, Turnover, VenueState
 from risk_gate.domain.limits import RiskLimits
 from risk_gate.domain.post_trade import ApprovedOrder
 from risk_gate.domain.situation import Book, Holding
@@ -48,7 +48,7 @@ class FakeFactLedger:
             past.facts,
             counts=self._counts(signal, approved),
             turnover=Turnover(*(_entered(approved, now - timedelta(seconds=s)) for s in (60, 3600, 86_400))),
-            venue=None if health is None else VenueState(**health.model_dump(include=set(VenueState.__slots__))),
+            venue=None if health is None else _state(health),
             latches=tuple(
                 latch
                 for account_id, latch in past.latches
@@ -88,10 +88,12 @@ class FakeFactLedger:
             filled_quantity=order.filled,
         )
 
-    async def apply_health(self, health: VenueHealth) -> None:
+    async def apply_health(self, health: VenueHealth) -> bool:
         known = self.state.past.health.get(health.account_id)
-        if known is None or known.as_of < health.as_of:
-            self.state.past.health[health.account_id] = health
+        if known is not None and known.as_of >= health.as_of:
+            return False
+        self.state.past.health[health.account_id] = health
+        return known is None or _who(known) != _who(health)
 
     async def latch(self, account_id: str, latch: Latch, now: datetime) -> None:
         latches = self.state.past.latches
@@ -172,15 +174,30 @@ class FakeFleet:
         return self.fleet
 
 
+def _state(health: VenueHealth) -> VenueState:
+    names = set(VenueState.__slots__) - {"identity"}
+    is_told = health.mode is not None and health.key_fingerprint is not None
+    identity = Identity(str(health.mode), health.hosts, str(health.key_fingerprint)) if is_told else None
+    return VenueState(**health.model_dump(include=names), identity=identity)
+
+
+def _who(health: VenueHealth) -> tuple[object, ...]:
+    return health.mode, health.hosts, health.key_fingerprint
+
+
 class FakeSources:
     """No rival and no bars, until a test says so."""
 
     def __init__(self) -> None:
         self.rivals: dict[str, Quote] = {}
         self.volatility: dict[str, Decimal] = {}
+        self.closes: dict[str, Decimal] = {}
 
     async def rival(self, instrument_id: str) -> Quote | None:
         return self.rivals.get(instrument_id)
 
     def volatility_pct(self, instrument_id: str) -> Decimal | None:
         return self.volatility.get(instrument_id)
+
+    def close_before(self, instrument_id: str, ts_ns: int) -> Decimal | None:
+        return self.closes.get(instrument_id)

@@ -32,7 +32,8 @@ _RIGHTS = {
     "latches": "SELECT, INSERT, UPDATE (reason, latched_at, expires_at, released_at, released_by)",
     "stop_outs": "SELECT, INSERT",
     "venue_health": (
-        "SELECT, INSERT, UPDATE (venue, is_answering, failing_since, clock_gap_ms, orders_unknown, as_of)"
+        "SELECT, INSERT, UPDATE (venue, is_answering, failing_since, recovering_since, clock_gap_ms, orders_unknown,"
+        " mode, hosts, key_fingerprint, as_of)"
     ),
 }
 _RIGHTS_BEFORE = {
@@ -68,6 +69,8 @@ _NEW_LIMITS = {
     "dca_adds_max": 3,
     "dca_spacing_pct": "1",
     "dca_size_max_pct": "6",
+    "resting_step_pct": "0.25",
+    "resting_apart_s_min": 10,
     "market_sessions": {
         "krx": {
             "utc_offset_min": 540,
@@ -78,8 +81,9 @@ _NEW_LIMITS = {
         }
     },
     "maintenance_windows": [],
-    "price_limit_pct": "30",
+    "price_limit_pct": {"krx": "30"},
     "price_gap_max_pct": "1",
+    "price_sources_min": 1,
     "net_leverage_max": "1",
     "shorts_allowed": False,
     "instrument_open_orders_max": 5,
@@ -102,6 +106,8 @@ _NEW_LIMITS = {
     "instrument_unknown_max": 0,
     "account_unknown_max": 1,
     "sending_lease_s": 10,
+    "venue_hosts": [],
+    "venue_keys": [],
     "venue_silence_max_s": 60,
     "clock_gap_max_ms": 500,
     "fill_price_tolerance_bps": "0",
@@ -222,8 +228,12 @@ def _create_facts() -> None:
         sa.Column("venue", sa.Text, nullable=False),
         sa.Column("is_answering", sa.Boolean, nullable=False),
         sa.Column("failing_since", _TIME),
+        sa.Column("recovering_since", _TIME, comment="since when it answers again, while that is not believed yet"),
         sa.Column("clock_gap_ms", sa.Numeric, nullable=False, comment="the venue's clock less ours"),
         sa.Column("orders_unknown", sa.Integer, nullable=False),
+        sa.Column("mode", sa.Text, comment="paper or live, as order-worker says"),
+        sa.Column("hosts", sa.ARRAY(sa.Text), nullable=False, server_default="{}"),
+        sa.Column("key_fingerprint", sa.Text, comment="tells one venue key from another, and nothing of the key"),
         sa.Column("as_of", _TIME, nullable=False),
     )
 

@@ -183,3 +183,71 @@ async def test_a_close_of_the_market_holds_up_entries_and_exits() -> None:
     fake.market.instrument = an_instrument(is_tradable=False)
     for action in ("buy", "close"):
         assert await code_of(fake, action, action=action) is DenialCode.MARKET_CLOSED
+
+
+def who(name: str, seconds: float, **changes: Any) -> VenueHealth:
+    fields = {"account_id": "paper", "venue": "paper", "is_answering": True, "mode": "paper"}
+    fields |= {"hosts": ("127.0.0.1",), "key_fingerprint": "0" * 16, "as_of": NOW + timedelta(seconds=seconds)}
+    return VenueHealth(**an_envelope(name), **(fields | changes))
+
+
+async def test_a_paper_account_is_given_the_first_host_and_key_it_is_told_and_denies_every_other_until_people_name_it() -> (
+    None
+):
+    fake = FakeWorld()
+    await booking.on_venue_health(who("first", 0), fake.world)
+    limits = fake.state.limits["paper"]
+    assert limits is not None
+    assert (limits.version, limits.venue_hosts, limits.venue_keys) == (2, ("127.0.0.1",), ("0" * 16,))
+    assert await code_of(fake, "as named") is None
+
+    fake.clock.advance(2)
+    for seconds in (1, 2):
+        await booking.on_venue_health(who(f"other {seconds}", seconds, key_fingerprint="f" * 16), fake.world)
+    assert fake.state.limits["paper"] == limits
+    (alert,) = fake.published(Alert)
+    assert (alert.code, alert.level) == ("venue_identity_changed", AlertLevel.CRITICAL)
+    fake.clock.advance(10)
+    assert await code_of(fake, "another key") is DenialCode.MODE_MISMATCH
+
+    fake.state.limits["paper"] = limits.model_copy(update={"version": 3, "venue_keys": ("f" * 16,)})
+    assert await code_of(fake, "named by people") is None
+
+
+async def test_nobody_but_people_names_the_host_and_key_of_a_live_account() -> None:
+    fake = FakeWorld()
+    fake.state.accounts["paper"] = an_account(mode="live")
+    limits = fake.state.limits["paper"]
+    await booking.on_venue_health(who("first", 0, mode="live"), fake.world)
+    assert fake.state.limits["paper"] == limits
+    assert [alert.code for alert in fake.published(Alert)] == ["venue_identity_changed"]
+
+
+async def test_an_order_worker_that_does_not_say_as_whom_it_trades_names_nothing() -> None:
+    fake = FakeWorld()
+    limits = fake.state.limits["paper"]
+    await booking.on_venue_health(who("silent", 0, mode=None, hosts=(), key_fingerprint=None), fake.world)
+    assert fake.state.limits["paper"] == limits
+    assert fake.published(Alert) == []
+
+
+@pytest.mark.parametrize(
+    ("told", "counted", "code"),
+    [
+        (None, None, DenialCode.PRICE_OUTSIDE_COLLAR),
+        ("100", None, None),
+        (None, "100", None),
+        ("100", "60", None),
+        ("60", "100", DenialCode.PRICE_OUTSIDE_COLLAR),
+    ],
+)
+async def test_daily_limits_are_measured_from_the_markets_own_word_or_else_from_the_last_close_of_a_day_before(
+    told: str | None, counted: str | None, code: DenialCode | None
+) -> None:
+    fake = FakeWorld()
+    fake.state.limits["paper"] = some_limits(price_limit_pct={"binance": "30"})
+    close = None if told is None else Decimal(told)
+    fake.market.instrument = an_instrument(close_previous=close)
+    if counted is not None:
+        fake.sources.closes[BTC] = Decimal(counted)
+    assert await code_of(fake, "limited") is code

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -34,7 +34,7 @@ from risk_gate.adapters.fact_ledger import FactLedger
 from risk_gate.adapters.sources import RedisFleet, RedisSources
 from risk_gate.domain.assess import UNJUDGED
 from risk_gate.domain.exit_wish import ExitWish
-from risk_gate.domain.facts import Turnover, Unknown
+from risk_gate.domain.facts import Identity, Turnover, Unknown
 from risk_gate.domain.limits import RiskLimits
 from risk_gate.domain.losses import Marks
 from risk_gate.handlers import booking, deciding, keeping
@@ -257,6 +257,42 @@ async def test_the_newest_word_of_the_venue_counts(gate: Gate) -> None:
     assert await code_of(gate, "on") is None
 
 
+async def test_as_whom_order_worker_trades_is_kept_and_the_first_word_of_a_paper_account_becomes_its_limit(
+    gate: Gate,
+) -> None:
+    def health(seconds: float, **changes: Any) -> VenueHealth:
+        as_of = NOW + timedelta(seconds=seconds)
+        fields: dict[str, Any] = {"account_id": "paper", "venue": "paper", "is_answering": True, "as_of": as_of}
+        fields |= {"mode": "paper", "hosts": ("venue.example", "spare.example"), "key_fingerprint": "0" * 16}
+        return VenueHealth(**an_envelope(f"health {seconds}"), **(fields | changes))
+
+    async def versions() -> list[int]:
+        return [row.version for row in await gate.rows("SELECT version FROM limits ORDER BY version")]
+
+    before = await versions()
+    await booking.on_venue_health(health(1), gate.world)
+    assert await versions() == [*before, before[-1] + 1]
+    (newest,) = await gate.rows("SELECT changed_by FROM limits ORDER BY version DESC LIMIT 1")
+    assert newest.changed_by == "first sight"
+    found = await gate.situation()
+    assert found.limits is not None
+    assert (found.limits.venue_hosts, found.limits.venue_keys) == (("venue.example", "spare.example"), ("0" * 16,))
+    assert found.facts.venue is not None
+    assert found.facts.venue.identity == Identity("paper", ("venue.example", "spare.example"), "0" * 16)
+    gate.fake.clock.advance(2)
+    assert await code_of(gate, "named") is None
+
+    recovering = {"is_answering": False, "failing_since": NOW, "recovering_since": NOW + timedelta(seconds=2)}
+    for seconds in (2.5, 2.75):
+        await booking.on_venue_health(health(seconds, hosts=("other.example",), **recovering), gate.world)
+    assert await gate.outbox("risk_gate.alert.v1") == 1
+    state = (await gate.situation()).facts.venue
+    assert state is not None
+    assert (state.failing_since, state.recovering_since) == (NOW, NOW + timedelta(seconds=2))
+    gate.fake.clock.advance(1)
+    assert await code_of(gate, "elsewhere") == DenialCode.MODE_MISMATCH
+
+
 # Marks of equity ---------------------------------------------------------------------------------------------------
 
 
@@ -446,6 +482,36 @@ async def test_rivals_and_bars_are_read_from_what_the_collector_keeps(redis: Red
     assert measured is not None
     assert Decimal(30) < measured < Decimal(50)
     assert sources.volatility_pct(ETH) is None
+
+
+async def test_the_last_close_of_the_day_before_is_read_from_bars_also_after_a_restart(
+    redis: Redis, collector: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("risk_gate.adapters.sources._PAGE", 3)
+    samsung = "005930/KRW@krx"
+    opens_at = datetime(2026, 11, 20, 0, 0, tzinfo=UTC)  # nine o'clock in Seoul
+    monday = nanoseconds(opens_at + timedelta(days=3, hours=1))
+
+    async def bar(at: datetime, price: int) -> None:
+        close = Decimal(price)
+        body = Bar(samsung, 60, nanoseconds(at), close, close, close, close, Decimal(1), 1, 0).encode()
+        await collector.xadd(BARS.format(shard=shard_of(samsung)), {FIELD: body})
+
+    for minute in range(5):
+        await bar(opens_at + timedelta(minutes=minute), 70_000 + minute)
+    sources = RedisSources(redis, 0.5)
+    await sources.read_bars()
+    assert sources.close_before(samsung, monday) == 70_004
+    assert sources.close_before(samsung, nanoseconds(opens_at + timedelta(hours=1))) is None
+
+    for minute in range(7):
+        await bar(opens_at + timedelta(days=3, minutes=minute), 80_000 + minute)
+    await sources.read_bars()
+    restarted = RedisSources(redis, 0.5)
+    await restarted.read_bars()
+    for each in (sources, restarted):
+        assert each.close_before(samsung, monday) == 70_004
+        assert each.close_before(BTC, monday) is None
 
 
 # Rights, migrations, speed -----------------------------------------------------------------------------------------

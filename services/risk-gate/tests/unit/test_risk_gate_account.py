@@ -9,7 +9,19 @@ import pytest
 from risk_gate_builders import BTC, ETH, NOW, a_fill, a_quote, a_signal, a_situation, an_account, some_limits
 from risk_gate_deciding import A_MICROSECOND, code_of, decide, failed
 
-from risk_gate.domain.facts import Beat, Facts, Fleet, Latch, Outcomes, Unknown, VenueState, ratio_stage, unknown_stage
+from risk_gate.domain.facts import (
+    Beat,
+    Facts,
+    Fleet,
+    Identity,
+    Latch,
+    Outcomes,
+    Unknown,
+    VenueState,
+    ratio_stage,
+    unknown_stage,
+)
+from risk_gate.domain.identity import at_first_sight
 from risk_gate.domain.latching import latches_of
 from risk_gate.domain.losses import Marks, loss_stage
 from risk_gate.domain.post_trade import ApprovedOrder, fill_breach
@@ -168,6 +180,60 @@ def test_both_sides_mean_the_same_venue_and_mode(changes: dict[str, Any], code: 
     assert code_of(verdict) is code
 
 
+HOSTS, KEYS = ("api.binance.com", "api1.binance.com"), ("0123456789abcdef", "fedcba9876543210")
+NAMED = some_limits(venue_hosts=HOSTS, venue_keys=KEYS)
+AS_NAMED = Identity("paper", HOSTS[:1], KEYS[0])
+
+
+def told_as(identity: Identity | None) -> Facts:
+    return Facts(venue=VenueState("paper", True, None, Decimal(0), 0, NOW, identity=identity))
+
+
+@pytest.mark.parametrize(
+    ("identity", "code"),
+    [
+        (AS_NAMED, None),
+        (replace(AS_NAMED, hosts=HOSTS), None),
+        (replace(AS_NAMED, key_fingerprint=KEYS[1]), None),
+        (replace(AS_NAMED, mode="live"), DenialCode.MODE_MISMATCH),
+        (replace(AS_NAMED, hosts=("testnet.binance.vision",)), DenialCode.MODE_MISMATCH),
+        (replace(AS_NAMED, hosts=(*HOSTS, "testnet.binance.vision")), DenialCode.MODE_MISMATCH),
+        (replace(AS_NAMED, hosts=()), DenialCode.MODE_MISMATCH),
+        (replace(AS_NAMED, key_fingerprint="0" * 16), DenialCode.MODE_MISMATCH),
+        (None, DenialCode.MODE_MISMATCH),
+    ],
+)
+def test_order_worker_trades_with_a_host_and_a_key_that_were_named(
+    identity: Identity | None, code: DenialCode | None
+) -> None:
+    assert code_of(decide(facts=told_as(identity), limits=NAMED)) is code
+    # A sale with another's key sells another's holdings.
+    assert code_of(exit_with(told_as(identity), limits=NAMED)) is code
+
+
+@pytest.mark.parametrize(("mode", "code"), [("paper", None), ("live", DenialCode.MODE_MISMATCH)])
+def test_before_anybody_said_or_named_a_host_and_a_key_only_a_paper_account_may_wait(
+    mode: str, code: DenialCode | None
+) -> None:
+    account = an_account(mode=mode, worker_venue="paper", worker_mode=mode)
+    found = fleet(0)
+    assert code_of(decide(account=account, fleet=found)) is code
+    assert code_of(decide(account=account, fleet=found, facts=told_as(None))) is code
+    unnamed = told_as(replace(AS_NAMED, mode=mode))
+    assert code_of(decide(account=account, fleet=found, facts=unnamed)) is DenialCode.MODE_MISMATCH
+
+
+def test_a_paper_account_takes_the_first_host_and_key_that_it_is_told_and_no_other() -> None:
+    found = at_first_sight(AS_NAMED, an_account(), some_limits(version=3))
+
+    assert found == some_limits(version=4, venue_hosts=HOSTS[:1], venue_keys=KEYS[:1])
+    assert at_first_sight(replace(AS_NAMED, mode="live"), an_account(), some_limits()) is None
+    assert at_first_sight(replace(AS_NAMED, hosts=()), an_account(), some_limits()) is None
+    assert at_first_sight(AS_NAMED, an_account(), some_limits(venue_hosts=HOSTS)) is None
+    assert at_first_sight(AS_NAMED, an_account(), some_limits(venue_keys=KEYS)) is None
+    assert at_first_sight(replace(AS_NAMED, mode="live"), an_account(mode="live"), some_limits()) is None
+
+
 # Control 26: the venue ---------------------------------------------------------------------------------------------
 
 
@@ -197,9 +263,21 @@ def test_a_venue_may_be_silent_for_a_minute_and_fail_for_half_of_one(
     assert code_of(exit_with(Facts(venue=state), account=OLD_BOOKS)) is None
 
 
-def test_a_reconciliation_is_a_sign_of_life() -> None:
-    state = venue(is_answering=False, failing_since=NOW - timedelta(seconds=100))
-    assert code_of(decide(facts=Facts(venue=state))) is None
+def test_a_reconciliation_is_a_sign_of_life_of_a_venue_that_nobody_says_to_fail() -> None:
+    silent = venue(as_of=NOW - timedelta(seconds=100))
+    assert code_of(decide(facts=Facts(venue=silent))) is None
+    # Questions may be answered, and submits not.
+    failing = venue(is_answering=False, failing_since=NOW - timedelta(seconds=100))
+    assert code_of(decide(facts=Facts(venue=failing))) is DenialCode.VENUE_SILENT
+
+
+@pytest.mark.parametrize(("failed_s", "code"), [(29, None), (30, None), (30.001, DenialCode.VENUE_SILENT)])
+def test_while_a_venue_recovers_no_more_time_counts_against_it(failed_s: float, code: DenialCode | None) -> None:
+    since = NOW - timedelta(seconds=50)
+    state = venue(is_answering=False, failing_since=since, recovering_since=since + timedelta(seconds=failed_s))
+    assert code_of(decide(facts=Facts(venue=state))) is code
+    unheard = replace(state, as_of=NOW - timedelta(seconds=31))
+    assert code_of(decide(facts=Facts(venue=unheard))) is DenialCode.VENUE_SILENT
 
 
 @pytest.mark.parametrize(
@@ -271,6 +349,7 @@ def fleet(age_s: float, *, is_ready: bool = True, versions: tuple[str, ...] = ("
 
 TOLD = some_limits(alerting_required=True)
 LIVE = an_account(mode="live", worker_venue="paper", worker_mode="live")
+LIVE_AS_NAMED = told_as(replace(AS_NAMED, mode="live"))
 
 
 @pytest.mark.parametrize(
@@ -291,10 +370,10 @@ def test_somebody_must_be_there_to_be_told(seen: Fleet | None, code: DenialCode 
 
 def test_a_paper_account_may_do_without_and_a_live_one_never() -> None:
     assert code_of(decide(fleet=None)) is None
-    assert code_of(decide(fleet=None, account=LIVE)) is DenialCode.BUILD_MIXED
-    assert code_of(decide(fleet=fleet(16), account=LIVE)) is DenialCode.BUILD_MIXED
+    assert code_of(decide(fleet=None, account=LIVE, limits=NAMED, facts=LIVE_AS_NAMED)) is DenialCode.BUILD_MIXED
+    assert code_of(decide(fleet=fleet(16), account=LIVE, limits=NAMED, facts=LIVE_AS_NAMED)) is DenialCode.BUILD_MIXED
     unheard = Fleet((Beat("risk-gate", "1", True, NOW),))
-    assert code_of(decide(fleet=unheard, account=LIVE)) is DenialCode.ALERTING_DOWN
+    assert code_of(decide(fleet=unheard, account=LIVE, limits=NAMED, facts=LIVE_AS_NAMED)) is DenialCode.ALERTING_DOWN
 
 
 @pytest.mark.parametrize(
@@ -307,10 +386,10 @@ def test_a_paper_account_may_do_without_and_a_live_one_never() -> None:
     ],
 )
 def test_a_mixed_fleet_does_not_trade_live(seen: Fleet, code: DenialCode | None) -> None:
-    assert code_of(decide(fleet=seen, account=LIVE)) is code
+    assert code_of(decide(fleet=seen, account=LIVE, limits=NAMED, facts=LIVE_AS_NAMED)) is code
     assert code_of(decide(fleet=seen)) is None
     assert code_of(decide(fleet=seen, limits=some_limits(single_build_required=True))) is code
-    assert code_of(exit_with(Facts(), fleet=seen, account=LIVE)) is None
+    assert code_of(exit_with(LIVE_AS_NAMED, fleet=seen, account=LIVE, limits=NAMED)) is None
 
 
 # Control 27: limits ------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The failure ladder in virtual time: every rung just under, at, and just over."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -94,6 +95,44 @@ def test_the_first_step_says_how_old_data_may_be() -> None:
 
 def test_a_venue_that_answers_again_is_on_no_rung() -> None:
     assert the_rung(a_view(venues={"paper": a_venue()})) is None
+
+
+@pytest.mark.parametrize(
+    ("failed_s", "step"), [(4.999999, 0), (5, 1), (29.999999, 1), (30, 2), (299.999999, 2), (300, 3)]
+)
+def test_while_a_venue_recovers_it_climbs_no_further(failed_s: float, step: int) -> None:
+    since = NOW - timedelta(hours=1)
+    state = replace(a_venue(timedelta(hours=1)), recovering_since=since + seconds(failed_s))
+    rung = the_rung(a_view(venues={"paper": state}))
+    assert (rung.step if rung else 0) == step
+
+
+@pytest.mark.parametrize(
+    ("until_s", "step"),
+    [(60, 0), (0, 0), (-4.999999, 0), (-5, 1), (-30, 2), (-300, 3)],
+)
+def test_announced_maintenance_is_no_fault_and_counts_from_its_end(until_s: float, step: int) -> None:
+    until = {"paper": NOW + seconds(until_s)}
+    view = a_view(venues={"paper": a_venue(timedelta(hours=1))}, worked_on_until=until)
+    rung = the_rung(view)
+    assert (rung.step if rung else 0) == step
+
+
+@pytest.mark.parametrize(("until_s", "is_silent"), [(60, False), (-59.999999, False), (-60, True)])
+def test_nobody_takes_orders_back_for_a_silence_in_announced_maintenance(until_s: float, is_silent: bool) -> None:
+    until = {"paper": NOW + seconds(until_s)}
+    view = a_view(venues={"paper": a_venue(as_of=NOW - timedelta(hours=1))}, worked_on_until=until)
+    assert (the_rung(view) is not None) is is_silent
+
+
+@pytest.mark.parametrize(
+    ("opened_s", "step"), [(33, 0), (33.000001, 1), (40, 1), (40.000001, 2), (60, 2), (60.000001, 3)]
+)
+def test_a_night_is_no_gap_the_first_price_of_the_day_may_take_a_while(opened_s: float, step: int) -> None:
+    night = timedelta(hours=17)
+    market = a_market(night, began_at=NOW - seconds(opened_s))
+    rung = the_rung(a_view(market, feed_newest_at=NOW - night))
+    assert (rung.step if rung else 0) == step
 
 
 @pytest.mark.parametrize(("other_s", "step"), [(None, 0), (4, 0), (5, 1), (30, 2), (300, 3)])

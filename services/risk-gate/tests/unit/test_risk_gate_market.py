@@ -17,14 +17,17 @@ from risk_gate_builders import (
 )
 from risk_gate_deciding import A_MICROSECOND, code_of, decide, failed, order_check
 
-from risk_gate.domain.controls.market import closed_because
+from risk_gate.domain.closes import DayCloses
+from risk_gate.domain.controls.market import began_at, closed_because
 from risk_gate.domain.limits import KRX
 from risk_gate.domain.situation import Book, Holding
 from risk_gate.domain.volatility import RETURNS_MIN, volatility_pct
+from sigmax.schemas.market import nanoseconds
 from sigmax.schemas.types import DenialCode
 
 HELD = Book(cash=Decimal(99_500), holdings={BTC: Holding(Decimal(5))}, own={BTC: Decimal(5)})
 SAMSUNG = an_instrument(instrument_id="005930/KRW@krx", market="krx", quote="KRW", asset_class="equity")
+OF_SAMSUNG = {SAMSUNG.instrument_id: a_quote(SAMSUNG.instrument_id)}
 
 
 def in_seoul(text: str) -> datetime:
@@ -83,13 +86,88 @@ def test_nothing_is_sent_while_the_market_or_the_venue_is_worked_on(
     [("129.99", True), ("130", True), ("130.01", False), ("70.01", True), ("70", True), ("69.99", False)],
 )
 def test_a_limit_stays_within_the_markets_daily_limits(limit_price: str, passed: bool) -> None:
-    situation = a_situation(instrument=an_instrument(close_previous=Decimal(100)))
-    checks = order_check(DenialCode.PRICE_OUTSIDE_COLLAR, situation, limit_price=Decimal(limit_price), control=3)
-    assert checks.passed is passed
+    situation = a_situation(instrument=SAMSUNG, quotes=OF_SAMSUNG, close_previous=Decimal(100))
+    signal = a_signal(instrument_id=SAMSUNG.instrument_id)
+    limit = {"limit_price": Decimal(limit_price), "control": 3}
+    assert order_check(DenialCode.PRICE_OUTSIDE_COLLAR, situation, signal, **limit).passed is passed
 
 
-def test_without_a_last_close_there_are_no_daily_limits() -> None:
+@pytest.mark.parametrize(("action", "passed"), [("buy", False), ("dca", False), ("sell", True), ("close", True)])
+def test_where_a_market_has_daily_limits_and_nobody_knows_its_last_close_nothing_is_entered(
+    action: str, passed: bool
+) -> None:
+    situation = a_situation(instrument=SAMSUNG, quotes=OF_SAMSUNG)
+    signal = a_signal(instrument_id=SAMSUNG.instrument_id, action=action)
+    check = order_check(DenialCode.PRICE_OUTSIDE_COLLAR, situation, signal, control=3)
+    assert check.passed is passed
+    assert check.seen.startswith("the last close is not known")
+
+
+def test_a_market_without_daily_limits_has_none() -> None:
     assert order_check(DenialCode.PRICE_OUTSIDE_COLLAR, a_situation(), limit_price=Decimal(999), control=3).passed
+
+
+def bars(*closed: tuple[str, str]) -> DayCloses:
+    closes = DayCloses()
+    for at, close in closed:
+        closes.note(SAMSUNG.instrument_id, nanoseconds(in_seoul(at)), Decimal(close))
+    return closes
+
+
+FRIDAY = (("2026-11-20T09:01:00", "70000"), ("2026-11-20T15:20:00", "71000"), ("2026-11-20T15:31:00", "71500"))
+
+
+@pytest.mark.parametrize(
+    ("at", "close"),
+    [
+        ("2026-11-20T15:40:00", None),
+        ("2026-11-20T23:59:59.999999", None),
+        ("2026-11-21T00:00:00", "71500"),
+        ("2026-11-23T09:00:00", "71500"),
+    ],
+)
+def test_the_last_close_is_that_of_the_newest_day_before_by_the_markets_own_clock(at: str, close: str | None) -> None:
+    found = bars(*FRIDAY).before(SAMSUNG.instrument_id, nanoseconds(in_seoul(at)))
+    assert found == (None if close is None else Decimal(close))
+
+
+def test_bars_of_today_move_nothing_and_come_in_any_order() -> None:
+    monday = (("2026-11-23T09:01:00", "72000"), ("2026-11-23T10:00:00", "73000"))
+    for closed in ((*FRIDAY, *monday), (*reversed(monday), *reversed(FRIDAY))):
+        closes = bars(*closed)
+        assert closes.reaches_back
+        assert closes.before(SAMSUNG.instrument_id, nanoseconds(in_seoul("2026-11-23T11:00:00"))) == Decimal(71500)
+        assert closes.before(SAMSUNG.instrument_id, nanoseconds(in_seoul("2026-11-24T09:00:00"))) == Decimal(73000)
+    assert not bars(*FRIDAY).reaches_back
+
+
+def test_a_bar_that_ends_with_the_day_is_of_the_day() -> None:
+    closes = bars(("2026-11-21T00:00:00", "71500"))
+    assert closes.before(SAMSUNG.instrument_id, nanoseconds(in_seoul("2026-11-20T23:59:59"))) is None
+    assert closes.before(SAMSUNG.instrument_id, nanoseconds(in_seoul("2026-11-21T00:00:00"))) == Decimal(71500)
+
+
+@pytest.mark.parametrize(
+    ("window", "began"),
+    [
+        (None, "2026-11-20T09:00:00"),
+        (("2026-11-20T08:00:00", "2026-11-20T08:30:00"), "2026-11-20T09:00:00"),
+        (("2026-11-20T10:00:00", "2026-11-20T10:30:00"), "2026-11-20T10:30:00"),
+        (("2026-11-20T11:30:00", "2026-11-20T11:45:00"), "2026-11-20T09:00:00"),
+    ],
+)
+def test_a_market_trades_since_its_session_began_or_its_maintenance_ended(
+    window: tuple[str, str] | None, began: str
+) -> None:
+    windows = []
+    if window is not None:
+        windows = [{"market": "kis", "starts_at": in_seoul(window[0]), "ends_at": in_seoul(window[1])}]
+    limits = some_limits(maintenance_windows=windows)
+    assert began_at(SAMSUNG, "kis", limits, in_seoul("2026-11-20T11:00:00")) == in_seoul(began)
+
+
+def test_a_market_that_never_closes_began_never() -> None:
+    assert began_at(an_instrument(), "paper", some_limits(), NOW) is None
 
 
 # Control 4: two sources --------------------------------------------------------------------------------------------
@@ -203,3 +281,29 @@ def test_the_posture_in_force_decides_size_stop_and_target() -> None:
 
 def test_another_instrument_is_no_rival() -> None:
     assert code_of(decide(quotes={BTC: a_quote(), ETH: a_quote(ETH, "1")})) is None
+
+
+# Control 4: how many sources ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sources_min", "book", "rival", "code"),
+    [
+        (1, False, False, None),
+        (2, False, False, DenialCode.PRICE_ANOMALOUS),
+        (2, True, False, None),
+        (2, False, True, None),
+        (3, True, False, DenialCode.PRICE_ANOMALOUS),
+        (3, True, True, None),
+    ],
+)
+def test_an_entry_asks_for_so_many_sources_of_its_price(
+    sources_min: int, book: bool, rival: bool, code: DenialCode | None
+) -> None:
+    sides = {"bid": Decimal("99.99"), "ask": Decimal("100.01")} if book else {}
+    verdict = decide(
+        limits=some_limits(price_sources_min=sources_min),
+        quotes={BTC: a_quote(**sides)},
+        rival=a_quote(RIVAL) if rival else None,
+    )
+    assert code_of(verdict) is code

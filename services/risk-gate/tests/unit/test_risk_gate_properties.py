@@ -30,6 +30,7 @@ from risk_gate.domain.facts import (
     Counts,
     Facts,
     Fleet,
+    Identity,
     Opposing,
     Outcomes,
     Turnover,
@@ -87,6 +88,7 @@ BOOKS = st.builds(
         st.builds(SimilarOrder, decimals("0.001", "100", 3), decimals("90", "110"), moments(12)), max_size=1
     ).map(tuple),
 )
+NAMED = Identity("paper", ("a.example",), "0" * 16)
 FACTS = st.builds(
     Facts,
     counts=mostly(
@@ -120,6 +122,8 @@ FACTS = st.builds(
             decimals("-600", "600", 1),
             st.integers(0, 2),
             moments(90),
+            identity=st.none()
+            | st.sampled_from([NAMED, replace(NAMED, mode="live"), replace(NAMED, key_fingerprint="f" * 16)]),
         ),
     ),
     stops=mostly((), st.lists(moments(7200), max_size=4).map(tuple)),
@@ -128,6 +132,9 @@ FACTS = st.builds(
 )
 LIMITS = st.builds(
     some_limits,
+    strategy_budget_pct=st.sampled_from([D(1), D(5), D(20)]),
+    venue_hosts=st.sampled_from([(), NAMED.hosts]),
+    venue_keys=st.sampled_from([(), (NAMED.key_fingerprint,)]),
     order_notional_max=decimals("500", "20000"),
     position_notional_max=decimals("1000", "50000"),
     concentration_max_pct=decimals("1", "100"),
@@ -185,7 +192,7 @@ def verdict_on(signal: Signal, situation: Situation, judgement: Judgement) -> Or
     return assess(signal, situation, NOW, approval_lifetime=timedelta(seconds=15), judgement=judgement)
 
 
-@settings(max_examples=600)
+@settings(max_examples=600, deadline=None)
 @given(signal=SIGNALS, situation=SITUATIONS, judgement=JUDGEMENTS)
 def test_no_approval_breaks_any_limit(signal: Signal, situation: Situation, judgement: Judgement) -> None:
     """The limits are computed here once more, apart from the controls' own code."""
@@ -203,6 +210,11 @@ def test_no_approval_breaks_any_limit(signal: Signal, situation: Situation, judg
     assert notional <= limits.order_notional_max
     assert abs(verdict.limit_price / last - 1) * 100 <= limits.price_collar_pct
     assert all(verdict.side.sign * (verdict.limit_price - own.limit_price) < 0 for own in facts.opposing)
+    told = facts.venue.identity if facts.venue else None
+    mode = situation.account.mode if situation.account else None
+    assert (told is None and mode == "paper" and not limits.venue_hosts) or (
+        told == replace(NAMED, mode=str(mode)) and limits.venue_hosts and limits.venue_keys
+    )
     if verdict.side is Side.SELL:
         held = book.holdings.get(BTC, Holding(D(0))).low - book.leaves(BTC, Side.SELL)
         assert quantity <= min(held, book.own.get(BTC, D(0)) - book.leaves(BTC, Side.SELL, "ema"))
@@ -230,6 +242,8 @@ def _assert_an_entry_is_within(
     tiny = D("1e-12")
     assert notional * cautious <= equity * POSTURES[posture].entry_pct / 100 + tiny
     assert notional * volatility / 100 <= equity * limits.trade_risk_max_pct / 100 + tiny
+    own = max(book.own.get(BTC, D(0)), D(0)) * prices[BTC] + book.reserved_cash("ema")
+    assert own + notional <= equity * limits.strategy_budget_pct / 100 + tiny
     assert verdict.quantity <= quotes[BTC].minute_volume * limits.volume_share_max_pct / 100
     assert position <= limits.position_notional_max
     assert position <= equity * limits.concentration_max_pct / 100
@@ -254,7 +268,7 @@ def _assert_an_entry_is_within(
     assert verdict.stage in {"normal", "caution"}
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(signal=SIGNALS, situation=SITUATIONS, judgement=JUDGEMENTS)
 def test_the_verdict_is_a_function_of_what_it_is_given(
     signal: Signal, situation: Situation, judgement: Judgement
@@ -303,12 +317,12 @@ def broken(bad: Decimal) -> dict[str, Situation]:
         "volume": replace(plain, quotes={BTC: a_quote(minute_volume=bad)}),
         "tick": replace(plain, instrument=an_instrument(tick_size=bad)),
         "lot": replace(plain, instrument=an_instrument(lot_size=bad)),
-        "last close": replace(plain, instrument=an_instrument(close_previous=bad)),
+        "last close": replace(plain, close_previous=bad),
     }
 
 
 @pytest.mark.parametrize("name", sorted(broken(D(1))))
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(bad=BAD, action=st.sampled_from(["buy", "dca", "sell", "close"]))
 def test_a_number_that_is_none_is_denied_before_any_comparison(name: str, bad: Decimal, action: str) -> None:
     verdict = verdict_on(a_signal(action=action), broken(bad)[name], Judgement())

@@ -28,8 +28,10 @@ NOT_CONTROLS = {
     "dca_adds_max",
     "dca_spacing_pct",
     "dca_size_max_pct",
+    "resting_step_pct",
+    "resting_apart_s_min",
 }
-"""How an order is sized and priced; explained below the table."""
+"""How an order is sized and priced, and how a stop follows; explained below the table."""
 
 
 def named(cell: str) -> list[str]:
@@ -38,6 +40,11 @@ def named(cell: str) -> list[str]:
 
 def test_all_36_controls_have_their_line() -> None:
     assert [int(row[0]) for row in ROWS] == list(range(1, 37))
+
+
+def test_of_each_control_it_is_said_where_its_facts_come_from() -> None:
+    told = re.findall(r"^\| ([\d ]+) \| ", README.split("**Where the facts come from.**")[1], re.MULTILINE)
+    assert sorted(int(number) for cell in told for number in cell.split()) == list(range(1, 37))
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])

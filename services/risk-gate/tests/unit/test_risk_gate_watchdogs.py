@@ -1,5 +1,6 @@
 """What brings an account down by itself, and what the ladder is shown of the markets."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,7 +12,15 @@ from risk_gate.domain.facts import Outcomes, Unknown, VenueState
 from risk_gate.domain.losses import Marks
 from risk_gate.domain.market_view import RecentPrices, concerned, fresh_prices, market_views, twins
 from risk_gate.domain.situation import Holding
-from risk_gate.domain.watchdogs import Vigil, Watched, account_downs, blind_down, reconciliation_down, venues_of
+from risk_gate.domain.watchdogs import (
+    Vigil,
+    Watched,
+    account_downs,
+    blind_down,
+    reconciliation_down,
+    venues_of,
+    venues_worked_on,
+)
 from sigmax.schemas.orders import Difference
 from sigmax.schemas.types import Scope, Stage
 
@@ -111,6 +120,9 @@ def told(as_of_s: int = 0, failing_s: int | None = None) -> VenueState:
     return VenueState("paper", since is None, since, Decimal(0), 0, NOW - timedelta(seconds=as_of_s))
 
 
+RECOVERING = replace(told(0, failing_s=50), recovering_since=NOW)
+
+
 @pytest.mark.parametrize(
     ("states", "expected"),
     [
@@ -120,10 +132,27 @@ def told(as_of_s: int = 0, failing_s: int | None = None) -> VenueState:
         ([told(70), told(0, failing_s=1)], told(0, failing_s=1)),
         ([told(0, failing_s=40), told(0, failing_s=50)], told(0, failing_s=50)),
         ([told(5), None], None),
+        ([RECOVERING, told(0, failing_s=1)], told(0, failing_s=1)),
+        ([RECOVERING, told(70)], RECOVERING),
     ],
 )
 def test_of_one_venue_the_worst_word_counts(states: list[VenueState | None], expected: VenueState | None) -> None:
     assert venues_of([watched(venue=state) for state in states]) == {"paper": expected}
+
+
+def test_a_venue_is_under_maintenance_as_long_as_any_of_its_accounts_says_so() -> None:
+    def announced(market: str, *hours: int) -> Watched:
+        windows = [
+            {"market": market, "starts_at": NOW - timedelta(hours=9), "ends_at": NOW + timedelta(hours=hour)}
+            for hour in hours
+        ]
+        return watched(limits=some_limits(maintenance_windows=windows))
+
+    later = {"market": "paper", "starts_at": NOW + timedelta(seconds=1), "ends_at": NOW + timedelta(hours=1)}
+    assert venues_worked_on([watched(limits=some_limits(maintenance_windows=[later]))], NOW) == {}
+    assert venues_worked_on([watched(limits=None), announced("krx", 1)], NOW) == {}
+    found = venues_worked_on([announced("paper", -2, 1), announced("paper", -1)], NOW)
+    assert found == {"paper": NOW + timedelta(hours=1)}
 
 
 def test_an_account_that_nobody_runs_any_more_says_nothing_of_a_venue() -> None:
@@ -235,3 +264,22 @@ def test_prices_of_long_ago_are_forgotten() -> None:
     assert recent.nearest(BTC, Decimal(80)) == 100
     recent.note({}, NOW + timedelta(minutes=1))
     assert recent.nearest(BTC, Decimal(80)) is None
+
+
+@pytest.mark.parametrize(("opens", "is_open"), [("10:30:00", False), ("09:30:00", True)])
+def test_when_a_market_trades_is_for_the_limits_of_those_to_say_that_are_concerned(opens: str, is_open: bool) -> None:
+    session = {"utc_offset_min": 0, "opens": opens, "closes": "20:00:00", "weekdays": range(7), "holidays": ()}
+    concerned_by = watched(limits=some_limits(market_sessions={"binance": session}))
+    stranger = watched(holdings={}, limits=some_limits(market_sessions={"binance": {**session, "opens": "19:00:00"}}))
+    (view,) = market_views(
+        [BTC],
+        {BTC: an_instrument()},
+        {},
+        fills={},
+        recent=RecentPrices(),
+        now=NOW,
+        accounts=[concerned_by, stranger, watched(limits=None)],
+    )
+    assert view.is_open is is_open
+    if is_open:
+        assert view.began_at == NOW - timedelta(minutes=30)

@@ -13,6 +13,7 @@ A new field is optional. A new meaning is a new version, published beside the ol
 """
 
 from decimal import Decimal
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -237,7 +238,17 @@ class VenueHealth(Message):
     venue: Name
     is_answering: bool
     failing_since: Utc | None = None
-    """When the first of the questions that were not answered was asked; None while it answers."""
+    """When the first of the requests that were not answered was asked; None while it answers."""
+    recovering_since: Utc | None = None
+    """Since when all of them are answered again, while too many of the last ones were not: no more time counts."""
+    mode: Mode | None = None
+    """What order-worker trades in; None from one that does not say."""
+    hosts: tuple[Annotated[str, Field(min_length=1, max_length=255)], ...] = Field(default=(), max_length=10)
+    """Names of the hosts its requests go to."""
+    key_fingerprint: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] | None = None
+    """Tells one venue key from another, and nothing of the key."""
+    is_circuit_open: bool = False
+    """Submits in a row were not answered: who says so sends nothing for a while."""
     clock_gap_ms: Number = Decimal(0)
     """The venue's clock less ours."""
     orders_unknown: int = Field(default=0, ge=0)

@@ -40,10 +40,25 @@ class FactLedger(Ledger):
             filled_quantity=row.filled_quantity,
         )
 
-    async def apply_health(self, health: VenueHealth) -> None:
-        """Note how the venue fares, unless something newer is known."""
-        names = {"account_id", "venue", "is_answering", "failing_since", "clock_gap_ms", "orders_unknown", "as_of"}
-        await self._session.execute(statements.HEALTH, health.model_dump(include=names))
+    async def apply_health(self, health: VenueHealth) -> bool:
+        """Note how the venue fares, unless something newer is known; True when another trades there than before."""
+        is_another: bool | None = await self._session.scalar(
+            statements.HEALTH,
+            {
+                "account_id": health.account_id,
+                "venue": health.venue,
+                "is_answering": health.is_answering,
+                "failing_since": health.failing_since,
+                "recovering_since": health.recovering_since,
+                "clock_gap_ms": health.clock_gap_ms,
+                "orders_unknown": health.orders_unknown,
+                "mode": health.mode,
+                "hosts": list(health.hosts),
+                "key_fingerprint": health.key_fingerprint,
+                "as_of": health.as_of,
+            },
+        )
+        return bool(is_another)
 
     async def latch(self, account_id: str, latch: Latch, now: datetime) -> None:
         """Lock something, unless it is locked already."""

@@ -8,12 +8,19 @@ APPROVED_ORDER = text(
 )
 
 HEALTH = text(
-    "INSERT INTO venue_health AS h"
-    " (account_id, venue, is_answering, failing_since, clock_gap_ms, orders_unknown, as_of)"
-    " VALUES (:account_id, :venue, :is_answering, :failing_since, :clock_gap_ms, :orders_unknown, :as_of)"
+    "WITH before AS (SELECT mode, hosts, key_fingerprint FROM venue_health WHERE account_id = :account_id)"
+    " INSERT INTO venue_health AS h"
+    " (account_id, venue, is_answering, failing_since, recovering_since, clock_gap_ms, orders_unknown, mode, hosts,"
+    " key_fingerprint, as_of)"
+    " VALUES (:account_id, :venue, :is_answering, :failing_since, :recovering_since, :clock_gap_ms, :orders_unknown,"
+    " :mode, :hosts, :key_fingerprint, :as_of)"
     " ON CONFLICT (account_id) DO UPDATE SET venue = excluded.venue, is_answering = excluded.is_answering,"
-    " failing_since = excluded.failing_since, clock_gap_ms = excluded.clock_gap_ms,"
-    " orders_unknown = excluded.orders_unknown, as_of = excluded.as_of WHERE h.as_of < excluded.as_of"
+    " failing_since = excluded.failing_since, recovering_since = excluded.recovering_since,"
+    " clock_gap_ms = excluded.clock_gap_ms, orders_unknown = excluded.orders_unknown, mode = excluded.mode,"
+    " hosts = excluded.hosts, key_fingerprint = excluded.key_fingerprint, as_of = excluded.as_of"
+    " WHERE h.as_of < excluded.as_of"
+    " RETURNING (SELECT (mode, hosts, key_fingerprint) FROM before)"
+    " IS DISTINCT FROM (h.mode, h.hosts, h.key_fingerprint)"
 )
 
 # One latch of a kind is in force on a thing; one whose time was over begins anew.

@@ -9,7 +9,18 @@ import structlog
 from pydantic import ValidationError
 from sqlalchemy import Row
 
-from risk_gate.domain.facts import Adds, Counts, Facts, Latch, Opposing, Outcomes, Turnover, Unknown, VenueState
+from risk_gate.domain.facts import (
+    Adds,
+    Counts,
+    Facts,
+    Identity,
+    Latch,
+    Opposing,
+    Outcomes,
+    Turnover,
+    Unknown,
+    VenueState,
+)
 from risk_gate.domain.judging import Proposal
 from risk_gate.domain.limits import RiskLimits
 from risk_gate.domain.losses import Marks
@@ -183,9 +194,19 @@ def venue_of(stored: str | None) -> VenueState | None:
     """Read how the venue fares."""
     if stored is None:
         return None
-    venue, is_answering, failing_since, gap_ms, orders_unknown, as_of = lists(stored)
-    at = datetime.fromisoformat(as_of)
-    return VenueState(venue, is_answering, _time(failing_since), Decimal(gap_ms), orders_unknown, at)
+    venue, is_answering, failing_since, gap_ms, orders_unknown, as_of, recovering_since, mode, hosts, key = lists(
+        stored
+    )
+    return VenueState(
+        venue=venue,
+        is_answering=is_answering,
+        failing_since=_time(failing_since),
+        clock_gap_ms=Decimal(gap_ms),
+        orders_unknown=orders_unknown,
+        as_of=datetime.fromisoformat(as_of),
+        recovering_since=_time(recovering_since),
+        identity=None if mode is None or key is None else Identity(mode, tuple(hosts), key),
+    )
 
 
 def unknown_of(stored: str | None, instrument_id: str, venue: VenueState | None, sent_before: datetime) -> Unknown:

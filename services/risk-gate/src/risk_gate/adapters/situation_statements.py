@@ -30,7 +30,8 @@ UNPROVEN = """
 """
 
 VENUE = """
-    (SELECT jsonb_build_array(venue, is_answering, failing_since, clock_gap_ms::text, orders_unknown, as_of)::text
+    (SELECT jsonb_build_array(venue, is_answering, failing_since, clock_gap_ms::text, orders_unknown, as_of,
+        recovering_since, mode, hosts, key_fingerprint)::text
       FROM venue_health WHERE account_id = {account_id})
 """
 

@@ -12,6 +12,7 @@ import msgspec
 import structlog
 from redis.asyncio import Redis
 
+from risk_gate.domain.closes import DayCloses
 from risk_gate.domain.facts import Beat, Fleet
 from risk_gate.domain.volatility import RETURNS_MAX, TIMEFRAME_S, volatility_pct
 from sigmax.runtime.streams import Tail
@@ -34,7 +35,9 @@ T = TypeVar("T", Bar, Heartbeat, Quote)
 
 _SLOW_TIMEOUT_S = 10.0
 """For lists that no decision waits for."""
-_BARS_AT_START = 5_000
+_PAGE = 5_000
+_PAGES_MAX = 10
+"""Of bars, at the start: as far back as the day before the newest, or as this."""
 _BEATS = 300
 """The heartbeats of half a minute, of some thirty processes."""
 
@@ -48,6 +51,7 @@ class RedisSources:
         self._tail: Tail | None = None
         self._rivals: dict[str, str] = {}
         self._closes: dict[str, deque[Decimal]] = defaultdict(lambda: deque(maxlen=RETURNS_MAX + 1))
+        self._day_closes = DayCloses()
         self._newest_ns: dict[str, int] = {}
         self._measured: dict[str, Decimal | None] = {}
 
@@ -65,6 +69,10 @@ class RedisSources:
         if instrument_id not in self._measured:
             self._measured[instrument_id] = volatility_pct(list(self._closes.get(instrument_id, ())))
         return self._measured[instrument_id]
+
+    def close_before(self, instrument_id: str, ts_ns: int) -> Decimal | None:
+        """Give the last close of an earlier day of the market than a moment's."""
+        return self._day_closes.before(instrument_id, ts_ns)
 
     async def list_rivals(self) -> None:
         """Look at which markets each pair is listed; of several others the first by name is the rival."""
@@ -88,23 +96,37 @@ class RedisSources:
             self._keep(body)
 
     async def _warmed(self) -> Tail:
+        """Take the bars of before: those of the last hour, and as many more as the day before begins with."""
         positions = {}
         for shard in range(SHARDS):
-            stream = BARS.format(shard=shard)
-            async with asyncio.timeout(_SLOW_TIMEOUT_S):
-                entries: Any = await self._redis.xrevrange(stream, count=_BARS_AT_START)
-            positions[stream] = entries[0][0].decode() if entries else "$"
-            for _, fields in reversed(entries):
-                self._keep(fields.get(FIELD))
+            stream, before, found = BARS.format(shard=shard), "+", list[bytes | None]()
+            for number in range(_PAGES_MAX):
+                async with asyncio.timeout(_SLOW_TIMEOUT_S):
+                    entries: Any = await self._redis.xrevrange(stream, max=before, count=_PAGE)
+                if number == 0:
+                    positions[stream] = entries[0][0].decode() if entries else "$"
+                found += [fields.get(FIELD) for _, fields in entries]
+                for body in found[-len(entries) :]:
+                    self._keep_day(_read(Bar, body))
+                if len(entries) < _PAGE or self._day_closes.reaches_back:
+                    break
+                before = f"({entries[-1][0].decode()}"
+            for body in reversed(found):
+                self._keep(body)
         return Tail(self._redis, positions)
 
     def _keep(self, body: bytes | None) -> None:
         bar = _read(Bar, body)
+        self._keep_day(bar)
         if bar is None or bar.timeframe_s != TIMEFRAME_S or bar.open_ns <= self._newest_ns.get(bar.instrument_id, -1):
             return
         self._newest_ns[bar.instrument_id] = bar.open_ns
         self._closes[bar.instrument_id].append(bar.close)
         self._measured.pop(bar.instrument_id, None)
+
+    def _keep_day(self, bar: Bar | None) -> None:
+        if bar is not None:
+            self._day_closes.note(bar.instrument_id, bar.close_ns, bar.close)
 
 
 class RedisFleet:

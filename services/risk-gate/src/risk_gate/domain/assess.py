@@ -83,15 +83,10 @@ def assess(
     Where a condition that has nothing to do with the size is broken, nothing is sized: the figures of an account that
     was never reconciled would be noise.
     """
-    checks = [numbers_check(signal, situation, judgement)]
-    if not checks[0].passed:
-        return _denied(signal, now, checks)
-    is_exit = situation.exit is not None
-    asked = conditions(signal, situation, judgement, now)
-    checks += asked_of_exits(asked) if is_exit else asked
+    checks = _standing(signal, situation, judgement, now)
     stage, _ = strictest(situation.stages, situation.account, signal.strategy_id, signal.instrument_id)
-    grounds = situation.grounds(stage)
-    if grounds is None or not all(check.passed for check in checks):
+    grounds = situation.grounds(stage) if all(check.passed for check in checks) else None
+    if grounds is None:
         return _denied(signal, now, checks)
     if grounds.exit is None:
         order = size(signal, grounds, judgement)
@@ -103,6 +98,20 @@ def assess(
     if not all(check.passed for check in checks):
         return _denied(signal, now, checks)
     return _approved(signal, order, grounds, checks, (now, now + approval_lifetime))
+
+
+def may_pass(signal: Signal, situation: Situation, judgement: Judgement, now: datetime) -> bool:
+    """Say whether nothing but its size could have a signal denied."""
+    return all(check.passed for check in _standing(signal, situation, judgement, now))
+
+
+def _standing(signal: Signal, situation: Situation, judgement: Judgement, now: datetime) -> list[Check]:
+    """Ask what does not depend on the size; where a number is none, nothing else."""
+    checks = [numbers_check(signal, situation, judgement)]
+    if checks[0].passed:
+        asked = conditions(signal, situation, judgement, now)
+        checks += asked if situation.exit is None else asked_of_exits(asked)
+    return checks
 
 
 def refuse(signal: Signal, reason: str, now: datetime) -> OrderDenied:

@@ -1,7 +1,7 @@
 """What an account has been doing, loaded with every decision."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from risk_gate.domain.limits import RiskLimits
@@ -56,6 +56,17 @@ class Unknown:
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """As whom order-worker trades, by its own word."""
+
+    mode: str
+    hosts: tuple[str, ...]
+    """Names of the hosts its requests go to."""
+    key_fingerprint: str
+    """Tells one venue key from another, and nothing of the key."""
+
+
+@dataclass(frozen=True, slots=True)
 class VenueState:
     """What order-worker last told of the venue."""
 
@@ -65,6 +76,16 @@ class VenueState:
     clock_gap_ms: Decimal
     orders_unknown: int
     as_of: datetime
+    recovering_since: datetime | None = None
+    """Since when it answers again, while that is not believed yet: no more time counts against it."""
+    identity: Identity | None = None
+    """None from an order-worker that did not say."""
+
+    def failing_for(self, now: datetime) -> timedelta | None:
+        """Say for how long it has been failing; None while it answers."""
+        if self.is_answering or self.failing_since is None:
+            return None
+        return (self.recovering_since or now) - self.failing_since
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ is on record, and acts on what climbed. Nothing here ever allows more: when a fa
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -74,6 +74,8 @@ class MarketView:
     newest_at: datetime | None
     """When its newest price came; None where none was ever seen."""
     is_open: bool = True
+    began_at: datetime | None = None
+    """Since when its market trades; None for ever. What was before is nobody's silence."""
     price: Decimal | None = None
     """At the market, where it is fresh."""
     other_price: Decimal | None = None
@@ -95,6 +97,16 @@ class View:
     """When the newest price of any instrument came; None where none was ever seen."""
     feed_size: int = 0
     """How many instruments the feed has."""
+    worked_on_until: Mapping[str, datetime] = field(default_factory=dict)
+    """Until when each venue is, or last was, under announced maintenance: that it fails then is no fault."""
+
+    def begins(self, markets: Iterable[MarketView]) -> datetime:
+        """Give from when on the silence of markets counts: all of them trade, and somebody watches."""
+        return max([self.watching_since, *(each.began_at for each in markets if each.began_at is not None)])
+
+    def heard_from(self, venue: str, at: datetime) -> datetime:
+        """Give from when on a venue's silence counts."""
+        return max(at, self.worked_on_until.get(venue, at))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,18 +139,18 @@ class Rung:
 
 def rungs(view: View, rule: LadderRule, now: datetime) -> tuple[Rung, ...]:
     """Give every fault that stands on a rung now."""
-    venues = [_failing(venue, state, rule, now) for venue, state in view.venues.items() if state is not None]
+    venues = [_failing(venue, state, view, rule, now) for venue, state in view.venues.items() if state is not None]
     silent = [_silent(venue, state, view, rule, now) for venue, state in view.venues.items()]
     found = [*venues, *_everywhere(venues), *silent, *_gaps(view, rule, now)]
     found += [_mismatch(market, rule) for market in view.markets]
     return tuple(rung for rung in found if rung is not None)
 
 
-def _failing(venue: str, state: VenueState, rule: LadderRule, now: datetime) -> Rung | None:
+def _failing(venue: str, state: VenueState, view: View, rule: LadderRule, now: datetime) -> Rung | None:
     if state.is_answering or state.failing_since is None:
         return None
-    failing_s = _seconds(now - state.failing_since)
-    said = f"{venue} has not answered for {failing_s:.0f} s"
+    failing_s = _seconds((state.recovering_since or now) - view.heard_from(venue, state.failing_since))
+    said = f"{venue} has not answered as it should for {failing_s:.0f} s"
     of = (Fault.VENUE_FAILING, Scope.VENUE, venue)
     if failing_s >= rule.failing_reducing_s:
         end = ", and what is held is to be sold" if rule.liquidates else ""
@@ -173,7 +185,7 @@ def _everywhere(venues: list[Rung | None]) -> list[Rung]:
 
 def _silent(venue: str, state: VenueState | None, view: View, rule: LadderRule, now: datetime) -> Rung | None:
     heard_at = view.watching_since if state is None else max(state.as_of, view.watching_since)
-    silent_s = _seconds(now - heard_at)
+    silent_s = _seconds(now - view.heard_from(venue, heard_at))
     if silent_s < rule.silent_s:
         return None
     return Rung(
@@ -199,11 +211,11 @@ def _gaps(view: View, rule: LadderRule, now: datetime) -> list[Rung]:
     found = [
         (market, step)
         for market in open_markets
-        if (step := _gap_step(market.newest_at, market.price_age_max_s, view, rule, now))
+        if (step := _gap_step(market.newest_at, market.price_age_max_s, view.begins([market]), rule, now))
     ]
     if found and view.feed_size > 1:
         slowest_s = max(market.price_age_max_s for market in open_markets)
-        step = _gap_step(view.feed_newest_at, slowest_s, view, rule, now)
+        step = _gap_step(view.feed_newest_at, slowest_s, view.begins(open_markets), rule, now)
         if step:
             return [_gap((Scope.GLOBAL, GLOBAL), _gap_text("any instrument", view.feed_newest_at, now), step, rule)]
     rungs_of = _gap if view.feed_size <= 1 else _quiet
@@ -218,9 +230,12 @@ def _gaps(view: View, rule: LadderRule, now: datetime) -> list[Rung]:
     ]
 
 
-def _gap_step(newest_at: datetime | None, price_age_max_s: Decimal, view: View, rule: LadderRule, now: datetime) -> int:
-    grace_until = view.watching_since + timedelta(seconds=float(rule.start_grace_s))
-    since = grace_until if newest_at is None or newest_at < view.watching_since else newest_at
+def _gap_step(
+    newest_at: datetime | None, price_age_max_s: Decimal, begins: datetime, rule: LadderRule, now: datetime
+) -> int:
+    """Count the gaps that are over; `begins` is from when on a price could have come."""
+    grace = timedelta(seconds=float(rule.start_grace_s))
+    since = begins + grace if newest_at is None or newest_at < begins else newest_at
     gap_s = _seconds(now - since)
     return sum(gap_s > limit_s for limit_s in rule.gaps_s(price_age_max_s))
 

@@ -94,6 +94,12 @@ class RiskLimits(BaseModel):
     dca_size_max_pct: Percent
     """Of equity: the whole position of the strategy once it was added to."""
 
+    # Stops that rest at the venue.
+    resting_step_pct: Percent
+    """Of its price: the gate's own level may be so far from the stop that rests, before that one is replaced."""
+    resting_apart_s_min: Seconds
+    """From one stop of a position to the next that only follows the price: each takes a cancel and an order."""
+
     # The market.
     instruments_allowed: tuple[InstrumentId, ...] | None
     """None allows whatever the collector lists."""
@@ -101,10 +107,12 @@ class RiskLimits(BaseModel):
     market_sessions: dict[Name, MarketSession] = Field(max_length=100)
     """By market; one that is not named never closes."""
     maintenance_windows: tuple[MaintenanceWindow, ...] = Field(max_length=1000)
-    price_limit_pct: Percent
-    """The market's daily limit around its last close, where the instrument tells that."""
+    price_limit_pct: dict[Name, Percent] = Field(max_length=100)
+    """By market: its daily limit around the last close of an earlier day. One that is not named has none."""
     price_gap_max_pct: Percent
     """By which two sources of a price may differ."""
+    price_sources_min: Annotated[int, Field(ge=1, le=3)]
+    """The market itself, its book, and the same pair at another market: so many must be there for an entry."""
     price_collar_pct: Percent
 
     # What is held.
@@ -155,6 +163,10 @@ class RiskLimits(BaseModel):
     """An order that is being sent for longer counts as unknown."""
     signal_age_max_s: int = Field(ge=1)
     reconciliation_age_max_s: int = Field(ge=1)
+    venue_hosts: tuple[Annotated[str, Field(min_length=1, max_length=255)], ...] = Field(max_length=20)
+    """Where order-worker's requests may go. A paper account takes the first word; a live one people's."""
+    venue_keys: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")], ...] = Field(max_length=20)
+    """Fingerprints of the venue keys that it may trade with."""
     venue_silence_max_s: Seconds
     clock_gap_max_ms: Annotated[int, Field(ge=1, le=60_000)]
     fill_price_tolerance_bps: Bps
@@ -211,12 +223,15 @@ START_LIMITS = RiskLimits(
     dca_adds_max=3,
     dca_spacing_pct=Decimal(1),
     dca_size_max_pct=Decimal(6),
+    resting_step_pct=Decimal("0.25"),
+    resting_apart_s_min=10,
     instruments_allowed=None,
     instruments_restricted=(),
     market_sessions={"krx": KRX},
     maintenance_windows=(),
-    price_limit_pct=Decimal(30),
+    price_limit_pct={"krx": Decimal(30)},
     price_gap_max_pct=Decimal(1),
+    price_sources_min=1,
     price_collar_pct=Decimal(2),
     position_notional_max=Decimal(20_000),
     leverage_max=Decimal(1),
@@ -250,6 +265,8 @@ START_LIMITS = RiskLimits(
     sending_lease_s=10,
     signal_age_max_s=60,
     reconciliation_age_max_s=120,
+    venue_hosts=(),
+    venue_keys=(),
     venue_silence_max_s=60,
     clock_gap_max_ms=500,
     fill_price_tolerance_bps=Decimal(0),

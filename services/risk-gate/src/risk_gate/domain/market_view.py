@@ -1,10 +1,12 @@
 """What the ladder sees of the markets: made from quotes, fills, and what is held."""
 
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
+from risk_gate.domain.controls.market import began_at, closed_because
 from risk_gate.domain.ladder import LadderRule, MarketView
 from risk_gate.domain.watchdogs import Watched
 from sigmax.schemas.market import Instrument, Quote, moment, symbol_of
@@ -84,8 +86,12 @@ def market_views(
     fills: Mapping[str, tuple[Decimal, datetime]],
     recent: RecentPrices,
     now: datetime,
+    accounts: Sequence[Watched] = (),
 ) -> tuple[MarketView, ...]:
-    """Give what the ladder sees of each instrument. One that the collector does not list any more has no price."""
+    """Give what the ladder sees of each instrument. One that the collector does not list any more has no price.
+
+    When its market trades, the limits of the accounts say that are concerned by it.
+    """
     prices = fresh_prices(quotes, instruments, now)
     recent.note({name: prices[name] for name in names if name in prices}, now)
     others = twins(names, instruments)
@@ -101,13 +107,22 @@ def market_views(
                 instrument_id=name,
                 price_age_max_s=Decimal(str(instrument.price_age_max_s)) if instrument else Decimal(0),
                 newest_at=moment(quote.received_ns) if quote else None,
-                is_open=instrument.is_tradable if instrument else True,
+                **_hours(name, instrument, accounts, now),
                 price=price,
                 other_price=other_price,
                 other_name=other_name,
             )
         )
     return tuple(found)
+
+
+def _hours(name: str, instrument: Instrument | None, accounts: Sequence[Watched], now: datetime) -> dict[str, Any]:
+    if instrument is None:
+        return {}
+    told = [(each.account.venue, each.limits) for each in accounts if name in each.instruments and each.limits]
+    is_open = instrument.is_tradable and all(closed_because(instrument, *of, now) is None for of in told)
+    begins = [at for of in told if (at := began_at(instrument, *of, now)) is not None]
+    return {"is_open": is_open, "began_at": max(begins, default=None)}
 
 
 def _elsewhere(others: Iterable[str], prices: Mapping[str, Decimal]) -> tuple[Decimal | None, str]:

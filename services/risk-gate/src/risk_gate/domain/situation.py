@@ -185,6 +185,7 @@ class Grounds:
     facts: Facts
     volatility_pct: Decimal
     """The instrument's usual move of a day, measured or assumed."""
+    close_previous: Decimal | None
     exit: ExitWish | None = None
     """Set for a protective exit: what guards exposure that is added does not hold it up."""
 
@@ -208,6 +209,8 @@ class Situation:
     """The same pair at another market, where it is quoted."""
     volatility_pct: Decimal | None = None
     """The usual move of the instrument in a day; None where it cannot be measured yet."""
+    close_previous: Decimal | None = None
+    """The last close of an earlier day of the market; None where nobody tells and no bar of one was seen."""
     exit: ExitWish | None = None
     """Set when the wish is a protective exit of our own and no strategy's."""
 
@@ -231,6 +234,7 @@ class Situation:
             posture=self.posture or self.limits.posture,
             facts=self.facts,
             volatility_pct=self.limits.volatility_assumed_pct if self.volatility_pct is None else self.volatility_pct,
+            close_previous=self.close_previous,
             exit=self.exit,
         )
 

@@ -8,6 +8,8 @@ from risk_gate.domain.situation import Account, StageRow
 from sigmax.schemas.types import Scope, Stage
 
 GLOBAL = "global"
+OWNER = "risk_gate"
+"""The producer of what this service tells."""
 PLATFORM = "risk-gate"
 """Who changed a stage, where no person did."""
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from risk_gate.domain.controls.market import worked_on_until
 from risk_gate.domain.facts import Outcomes, Unknown, VenueState, ratio_stage, unknown_stage
 from risk_gate.domain.limits import RiskLimits
 from risk_gate.domain.losses import Marks, loss_stage
 from risk_gate.domain.situation import Account, Holding
 from risk_gate.domain.stages import StageChange
-from sigmax.schemas.orders import Reconciled
+from sigmax.schemas.orders import Reconciled, VenueHealth
 from sigmax.schemas.types import Scope, Stage
 
 BLIND_MAX = timedelta(seconds=10)
@@ -87,10 +88,29 @@ def venues_of(accounts: Iterable[Watched]) -> dict[str, VenueState | None]:
     return found
 
 
-def _badness(state: VenueState) -> tuple[bool, datetime]:
+def venues_worked_on(accounts: Iterable[Watched], now: datetime) -> dict[str, datetime]:
+    """Give until when each venue is, or last was, under maintenance, as the limits of its accounts announce it."""
+    found: dict[str, datetime] = {}
+    for each in accounts:
+        venue, limits = each.account.venue, each.limits
+        until = None if limits is None else worked_on_until(venue, limits, now)
+        if until is not None:
+            found[venue] = max(until, found.get(venue, until))
+    return found
+
+
+def _badness(state: VenueState) -> tuple[bool, bool, datetime]:
     """Rank what was told of a venue, the worst first."""
     is_failing = not state.is_answering and state.failing_since is not None
-    return not is_failing, (state.failing_since or state.as_of) if is_failing else state.as_of
+    since = (state.failing_since or state.as_of) if is_failing else state.as_of
+    return not is_failing, state.recovering_since is not None, since
+
+
+def circuit_down(health: VenueHealth) -> StageChange | None:
+    """Give REDUCING for a venue to which a worker sends nothing, because submits in a row were not answered (F22)."""
+    if not health.is_circuit_open:
+        return None
+    return StageChange(Scope.VENUE, health.venue, Stage.REDUCING, "submits in a row were not answered: sends stopped")
 
 
 def reconciliation_down(reconciled: Reconciled) -> StageChange | None:

@@ -3,18 +3,20 @@
 import asyncio
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 
-from risk_gate.domain.assess import UNJUDGED, assess, refuse
+from risk_gate.domain.assess import UNJUDGED, assess, may_pass, refuse
 from risk_gate.domain.exit_wish import ExitWish
 from risk_gate.domain.judging import Proposal, judgement_of
 from risk_gate.domain.latching import latches_of
 from risk_gate.domain.situation import Judgement, Situation
 from risk_gate.domain.sizing import side_of
+from risk_gate.domain.stages import PLATFORM
 from risk_gate.handlers.making_way import makes_way
 from risk_gate.ports import LedgerPort, World
 from sigmax.domain.approval import sign
 from sigmax.runtime import tracing
-from sigmax.schemas.market import nanoseconds
+from sigmax.schemas.market import Instrument, Quote, nanoseconds
 from sigmax.schemas.orders import CancelRequested, OrderApproved, OrderDenied
 from sigmax.schemas.signals import Decision, JudgementRequested, Signal
 from sigmax.schemas.types import Action, DenialCode, Side
@@ -74,13 +76,17 @@ async def decide(
     The account stays locked, so that no two decisions spend the same room. With a `wish` the signal is a protective
     exit of our own. A strategy's sale waits, with None, while a stop that rests at the venue makes way for it.
     """
-    if wish is None and await makes_way(signal, judgement, ledger, world):
-        return None
     with tracing.working("decide", signal) as span:
         verdict = await _verdict(signal, judgement, ledger, world, wish)
         if verdict is not None:
             tracing.show(span, **_shown(verdict))
     return verdict
+
+
+async def stands(signal: Signal, ledger: LedgerPort, world: World, wish: ExitWish) -> bool:
+    """Say whether an exit would be approved now, as far as that does not depend on its size. The account is locked."""
+    situation = await _load(signal, ledger, world)
+    return situation is not None and may_pass(signal, replace(situation, exit=wish), UNJUDGED, world.clock.now())
 
 
 async def _verdict(
@@ -92,6 +98,10 @@ async def _verdict(
         return None
     situation = replace(situation, exit=wish)
     now = world.clock.now()
+    # Nothing leaves the venue for a sale that would be denied all the same.
+    may_sell = wish is None and side_of(signal.action) is Side.SELL and may_pass(signal, situation, judgement, now)
+    if may_sell and await makes_way(signal, judgement, ledger, world):
+        return None
     verdict = assess(signal, situation, now, approval_lifetime=world.approval_lifetime, judgement=judgement)
     if isinstance(verdict, OrderApproved):
         verdict = sign(verdict, world.approval_key)
@@ -121,7 +131,7 @@ async def _after_denial(
                 **CancelRequested.after(signal, now, part=own.client_order_id),
                 client_order_id=own.client_order_id,
                 account_id=signal.account_id,
-                requested_by="risk-gate",
+                requested_by=PLATFORM,
                 reason="it stands in the way of an exit",
             )
         )
@@ -153,4 +163,15 @@ async def _load(signal: Signal, ledger: LedgerPort, world: World) -> Situation |
         fleet=world.fleet.seen(),
         rival=await world.sources.rival(signal.instrument_id),
         volatility_pct=world.sources.volatility_pct(signal.instrument_id),
+        close_previous=_close_previous(instrument, quote, world),
     )
+
+
+def _close_previous(instrument: Instrument | None, quote: Quote | None, world: World) -> Decimal | None:
+    """Give what the market's daily limits are measured from: by its own word, or else the last close of a day before.
+
+    A market may set another price than the last close, after a split for example.
+    """
+    if instrument is None or quote is None:
+        return None
+    return instrument.close_previous or world.sources.close_before(instrument.instrument_id, quote.ts_ns)

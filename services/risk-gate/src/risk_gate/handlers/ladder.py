@@ -6,8 +6,8 @@ from decimal import Decimal
 
 from risk_gate.domain.ladder import Rung, Step, View, climbed, eased
 from risk_gate.domain.market_view import concerned, fresh_prices, is_any_quiet, market_views, twins
-from risk_gate.domain.stages import PLATFORM, StageChange, stops_sends
-from risk_gate.domain.watchdogs import Watched, venues_of
+from risk_gate.domain.stages import OWNER, PLATFORM, StageChange, stops_sends
+from risk_gate.domain.watchdogs import Watched, venues_of, venues_worked_on
 from risk_gate.handlers.flattening import start_flattening
 from risk_gate.handlers.stages import cancel_open
 from risk_gate.ports import LedgerPort, World
@@ -25,7 +25,7 @@ async def see(accounts: Sequence[Watched], since: datetime, world: World) -> tup
     quotes = await world.market.quotes({*held, *names, *others})
     fills = {name: fill for each in accounts for name, fill in each.fills.items()}
     now = world.clock.now()
-    markets = market_views(names, instruments, quotes, fills=fills, recent=world.recent, now=now)
+    markets = market_views(names, instruments, quotes, fills=fills, recent=world.recent, now=now, accounts=accounts)
     if is_any_quiet(markets, world.ladder, now):
         quotes = {**await world.market.quotes(set(instruments)), **quotes}
     view = View(
@@ -34,6 +34,7 @@ async def see(accounts: Sequence[Watched], since: datetime, world: World) -> tup
         markets=markets,
         feed_newest_at=max((moment(quote.received_ns) for quote in quotes.values()), default=None),
         feed_size=len(instruments),
+        worked_on_until=venues_worked_on(accounts, now),
     )
     return view, fresh_prices({name: quotes[name] for name in held if name in quotes}, instruments, now)
 
@@ -71,7 +72,7 @@ def _alert(key: tuple[str, str, str], level: AlertLevel, text: str, step: int, n
     name = f"{fault}:{scope}:{scope_id}:{step}"
     return Alert(
         **Alert.first(f"{name}:{now.isoformat()}", now),
-        producer="risk_gate",
+        producer=OWNER,
         level=level,
         code=fault if step else f"{fault}_ended",
         subject=scope_id,

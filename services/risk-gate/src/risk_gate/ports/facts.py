@@ -31,8 +31,8 @@ class FactLedgerPort(Protocol):
         """Give what was approved under an id, and how much of it has filled so far."""
         ...
 
-    async def apply_health(self, health: VenueHealth) -> None:
-        """Note how the venue fares, unless something newer is known."""
+    async def apply_health(self, health: VenueHealth) -> bool:
+        """Note how the venue fares, unless something newer is known; True when another trades there than before."""
         ...
 
     async def latch(self, account_id: str, latch: Latch, now: datetime) -> None:
@@ -84,4 +84,8 @@ class SourcesPort(Protocol):
 
     def volatility_pct(self, instrument_id: str) -> Decimal | None:
         """Give the usual move of an instrument in a day, in percent; None before enough bars were seen."""
+        ...
+
+    def close_before(self, instrument_id: str, ts_ns: int) -> Decimal | None:
+        """Give the last close of an earlier day of the market than a moment's; None where none is known."""
         ...

@@ -56,7 +56,7 @@ def order_checks(
     return [
         *size_checks(signal, order, grounds),
         collar_check(signal, order, grounds),
-        price_limit_check(order, grounds),
+        price_limit_check(signal, order, grounds),
         *exposure_checks(signal, order, grounds),
         *dca_checks(signal, order, grounds),
         cash_check(order, grounds),

@@ -58,6 +58,25 @@ def closed_because(instrument: Instrument, venue: str, limits: RiskLimits, now: 
     return None if window is None else f"down for maintenance until {window.ends_at:%Y-%m-%d %H:%M} UTC"
 
 
+def began_at(instrument: Instrument, venue: str, limits: RiskLimits, now: datetime) -> datetime | None:
+    """Say since when an open market trades: the session's begin, or the end of the last maintenance; None for ever."""
+    session = limits.market_sessions.get(instrument.market)
+    begins = [worked_on_until(each, limits, now) for each in (instrument.market, venue)]
+    if session is not None:
+        offset = timedelta(minutes=session.utc_offset_min)
+        local = (now + offset).replace(
+            hour=session.opens.hour, minute=session.opens.minute, second=session.opens.second, microsecond=0
+        )
+        begins.append(local - offset)
+    return max((each for each in begins if each is not None), default=None)
+
+
+def worked_on_until(market: str, limits: RiskLimits, now: datetime) -> datetime | None:
+    """Say when the maintenance of a market or venue ends, or ended, that has begun; None where there was none."""
+    windows = limits.maintenance_windows
+    return max((each.ends_at for each in windows if each.market == market and each.starts_at <= now), default=None)
+
+
 def in_session(session: MarketSession, now: datetime) -> bool:
     """Say whether a market trades continuously at a time."""
     local = now + timedelta(minutes=session.utc_offset_min)
@@ -88,7 +107,7 @@ def _price_checks(signal: Signal, situation: Situation, instrument: Instrument, 
     if rival is not None and not _is_fresh(_age_s(rival, now), age_max_s):
         rival = None
     if situation.limits is not None:
-        checks.append(_agreement_check(signal, quote, rival, situation.limits.price_gap_max_pct))
+        checks += _agreement_checks(signal, quote, rival, situation.limits)
     return checks
 
 
@@ -100,7 +119,7 @@ def _is_fresh(age_s: Decimal, age_max_s: Decimal) -> bool:
     return -Decimal(CLOCK_SKEW_MAX.total_seconds()) <= age_s <= age_max_s
 
 
-def _agreement_check(signal: Signal, quote: Quote, rival: Quote | None, gap_max_pct: Decimal) -> Check:
+def _agreement_checks(signal: Signal, quote: Quote, rival: Quote | None, limits: RiskLimits) -> list[Check]:
     """Hold the last price against its own book and against another market: the furthest counts.
 
     An exit is not held up by it: it is bounded by its collar, and waiting would not make the price better known.
@@ -112,5 +131,9 @@ def _agreement_check(signal: Signal, quote: Quote, rival: Quote | None, gap_max_
         others.append((rival.instrument_id, rival.last))
     gaps = [(abs(quote.last / price - 1) * HUNDRED, name) for name, price in others]
     gap, name = max(gaps, default=(Decimal(0), "no second source"))
-    limit = f"{gap_max_pct} %"
-    return guard(signal, row(4, DenialCode.PRICE_ANOMALOUS, gap <= gap_max_pct, f"{gap:.3f} % from {name}", limit))
+    gap_max_pct, sources, sources_min = limits.price_gap_max_pct, 1 + len(others), limits.price_sources_min
+    found = (
+        row(4, DenialCode.PRICE_ANOMALOUS, gap <= gap_max_pct, f"{gap:.3f} % from {name}", f"{gap_max_pct} %"),
+        row(4, DenialCode.PRICE_ANOMALOUS, sources >= sources_min, f"{sources} sources", f"{sources_min} or more"),
+    )
+    return [guard(signal, check) for check in found]

@@ -51,7 +51,7 @@ def _numbers(signal: Signal, situation: Situation, judgement: Judgement) -> Iter
         yield "lot size", instrument.lot_size, NUMBER_MIN, NUMBER_MAX
         yield "smallest quantity", instrument.quantity_min, ZERO, NUMBER_MAX
         yield "smallest notional", instrument.notional_min, ZERO, NUMBER_MAX
-        yield "last close", instrument.close_previous, NUMBER_MIN, NUMBER_MAX
+        yield "last close", situation.close_previous, NUMBER_MIN, NUMBER_MAX
         yield "age of a price", Decimal(str(instrument.price_age_max_s)), ZERO, NUMBER_MAX
     yield from _of_book(situation.book)
     yield from _of_facts(situation.facts)

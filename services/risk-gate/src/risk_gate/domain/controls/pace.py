@@ -117,9 +117,17 @@ def _duplicate_check(order: Order, grounds: Grounds, now: datetime) -> Check:
 
 
 def _self_trade_check(order: Order, grounds: Grounds) -> Check:
-    """See that no own order rests where this one would trade: a buy below an own offer, a sale above an own bid."""
-    sign = order.side.sign
-    met = [each for each in grounds.facts.opposing if sign * (order.limit_price - each.limit_price) >= 0]
+    """See that no own order rests where this one would trade: a buy below an own offer, a sale above an own bid.
+
+    A stop trades only from its trigger on: what the market must fill before it gets there is not met.
+    """
+    sign, trigger = order.side.sign, order.trigger_price
+    met = [
+        each
+        for each in grounds.facts.opposing
+        if sign * (order.limit_price - each.limit_price) >= 0
+        and (trigger is None or sign * (each.limit_price - trigger) >= 0)
+    ]
     seen = f"own order {met[0].client_order_id} at {met[0].limit_price}" if met else "no own order on its way"
     limit = f"none {'up to' if order.side is Side.BUY else 'down to'} {order.limit_price}"
     return row(16, DenialCode.SELF_TRADE, not met, seen, limit)

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from risk_gate.domain.controls.rows import HUNDRED, money, row
+from risk_gate.domain.controls.rows import HUNDRED, guard, money, row
 from risk_gate.domain.situation import ZERO, Grounds
 from risk_gate.domain.sizing import Order, percent_of
 from sigmax.schemas.orders import Check
@@ -56,14 +56,20 @@ def collar_check(signal: Signal, order: Order, grounds: Grounds) -> Check:
     )
 
 
-def price_limit_check(order: Order, grounds: Grounds) -> Check:
-    """Hold the limit against the market's daily limits, where the instrument tells its last close: the venue would."""
-    close, limit_pct = grounds.instrument.close_previous, grounds.limits.price_limit_pct
+def price_limit_check(signal: Signal, order: Order, grounds: Grounds) -> Check:
+    """Hold the limit against the market's daily limits, where it has some: the venue would.
+
+    Where nobody knows what they are measured from, nothing is entered; what is held may still be sold.
+    """
+    market, close = grounds.instrument.market, grounds.close_previous
+    limit_pct = grounds.limits.price_limit_pct.get(market)
+    code = DenialCode.PRICE_OUTSIDE_COLLAR
+    if limit_pct is None:
+        return row(3, code, True, f"{market} has no daily limits", "none")
     if close is None:
-        return row(3, DenialCode.PRICE_OUTSIDE_COLLAR, True, "no last close is told", f"{limit_pct} % of it")
+        return guard(signal, row(3, code, False, "the last close is not known", f"{limit_pct} % of it"))
     away = abs(order.limit_price / close - 1) * HUNDRED
-    limit = f"{limit_pct} % from the last close {close}"
-    return row(3, DenialCode.PRICE_OUTSIDE_COLLAR, away <= limit_pct, f"{away:.3f} %", limit)
+    return row(3, code, away <= limit_pct, f"{away:.3f} %", f"{limit_pct} % from the last close {close}")
 
 
 def dca_checks(signal: Signal, order: Order, grounds: Grounds) -> list[Check]:

@@ -1,10 +1,12 @@
 """Whether the account may trade at all: stages, modes, builds, clocks, ages, the venue, and who can be told."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from risk_gate.domain.controls.rows import CLOCK_SKEW_MAX, guard, row
 from risk_gate.domain.facts import Fleet
+from risk_gate.domain.identity import agrees
 from risk_gate.domain.limits import RiskLimits
 from risk_gate.domain.situation import Account, Situation
 from risk_gate.domain.sizing import side_of
@@ -59,6 +61,25 @@ def _mode_check(account: Account | None) -> Check:
     return row(24, DenialCode.MODE_MISMATCH, agrees, told, wanted)
 
 
+def _identity_check(situation: Situation, limits: RiskLimits) -> Check:
+    """Hold what order-worker says of its mode, hosts, and key against what the account was given.
+
+    A paper account may wait for the first word: until then nothing is reconciled, and control 21 says so.
+    """
+    account, venue = situation.account, situation.facts.venue
+    told = None if venue is None else venue.identity
+    wanted = f"hosts {_list(limits.venue_hosts)}, keys {_list(limits.venue_keys)}"
+    if account is None or told is None:
+        may_wait = account is not None and account.mode == Mode.PAPER and not limits.venue_hosts
+        return row(24, DenialCode.MODE_MISMATCH, may_wait, "order-worker has not said its host and key", wanted)
+    seen = f"{told.mode}, hosts {_list(told.hosts)}, key {told.key_fingerprint}"
+    return row(24, DenialCode.MODE_MISMATCH, agrees(told, account, limits), seen, f"{account.mode}, {wanted}")
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
+
+
 def age_checks(signal: Signal, situation: Situation, limits: RiskLimits, now: datetime) -> list[Check]:
     """Controls 23 and 21: how old the signal and the books are."""
     age = now - signal.occurred_at
@@ -95,9 +116,10 @@ def age_checks(signal: Signal, situation: Situation, limits: RiskLimits, now: da
 
 
 def standing_checks(signal: Signal, situation: Situation, limits: RiskLimits, now: datetime) -> list[Check]:
-    """Controls 26, 29, and 30: the venue is there, its clock is ours, somebody can be told, and there is one build."""
+    """Controls 24, 26, 29, and 30: who trades is who should, the venue is there, people can be told, one build runs."""
     is_live = situation.account is not None and situation.account.mode == Mode.LIVE
     return [
+        _identity_check(situation, limits),
         *_venue_checks(signal, situation, limits, now),
         _alerting_check(signal, situation.fleet, limits, now, is_needed=is_live or limits.alerting_required),
         _build_check(signal, situation.fleet, limits, now, is_needed=is_live or limits.single_build_required),
@@ -110,15 +132,21 @@ def _venue_checks(signal: Signal, situation: Situation, limits: RiskLimits, now:
     Until order-worker has told how the venue fares, a reconciliation stands for it, for as long as it is young.
     """
     account, venue = situation.account, situation.facts.venue
-    signs = [account.reconciled_at] if account and account.reconciled_at and account.reconciliation_passed else []
-    if venue is not None:
-        signs.append(venue.as_of if venue.is_answering else venue.failing_since or venue.as_of)
-    silence = max(now - max(signs), timedelta(0)) if signs else None
-    seen = "never heard of" if silence is None else f"silent for {silence.total_seconds():.1f} s"
-    silence_max_s = limits.reconciliation_age_max_s if venue is None else limits.venue_silence_max_s
-    if venue is not None and not venue.is_answering:
-        # The rung of the failure ladder from which on nothing new is begun.
-        silence_max_s = min(silence_max_s, FAILING_MAX_S)
+    reconciled_at = account.reconciled_at if account and account.reconciliation_passed else None
+    failing = None if venue is None else venue.failing_for(now)
+    if venue is None:
+        silence, silence_max_s = _since(reconciled_at, now), limits.reconciliation_age_max_s
+    elif failing is None:
+        silence, silence_max_s = (
+            _since(max(filter(None, (venue.as_of, reconciled_at))), now),
+            limits.venue_silence_max_s,
+        )
+    else:
+        # The rung of the failure ladder from which on nothing new is begun. That the books could be compared meanwhile
+        # is no sign of life: where submits alone fail, questions are answered.
+        silence, silence_max_s = max(failing, now - venue.as_of), min(limits.venue_silence_max_s, FAILING_MAX_S)
+    word = "silent" if failing is None else "failing"
+    seen = "never heard of" if silence is None else f"{word} for {silence.total_seconds():.1f} s"
     is_heard = silence is not None and silence <= timedelta(seconds=silence_max_s)
     gap_ms = Decimal(0) if venue is None else abs(venue.clock_gap_ms)
     return [
@@ -127,6 +155,10 @@ def _venue_checks(signal: Signal, situation: Situation, limits: RiskLimits, now:
             26, DenialCode.CLOCK_OFF, gap_ms <= limits.clock_gap_max_ms, f"{gap_ms} ms", f"{limits.clock_gap_max_ms} ms"
         ),
     ]
+
+
+def _since(at: datetime | None, now: datetime) -> timedelta | None:
+    return None if at is None else max(now - at, timedelta(0))
 
 
 def _alerting_check(
