@@ -285,6 +285,9 @@ class FakeBooks:
         exits = {each.key for each in ready if each.approved.reduce_only}
         return {key: key in exits for key in sorted({each.key for each in ready})[:limit]}
 
+    async def was_handled(self, message: Message) -> bool:
+        return message.message_id in self.store.inbox
+
     async def known_executions(self, execution_ids: Sequence[str]) -> frozenset[str]:
         return frozenset(self.store.fills).intersection(execution_ids)
 
@@ -340,6 +343,8 @@ class FakeVenue:
         now = self.clock.now()
         if step == "not_sent":
             return Answer(Outcome.NOT_SENT, "connection refused")
+        if step == "too_late":
+            return Answer(Outcome.NOT_SENT, "the send deadline had passed", was_too_late=True)
         self.submits.append(order.client_order_id)
         await asyncio.sleep(0)
         if step == "limited":

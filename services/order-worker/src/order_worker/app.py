@@ -79,20 +79,21 @@ async def wire(service: Service) -> AsyncIterator[None]:
     books = Books(service.database, terms)
     watch = Watch(service.database, settings.account_id)
     desk = Desk(books, venue, RedisInstruments(service.redis), service.clock, terms, budget)
+
+    async def reconcile_again() -> None:
+        if desk.is_reconciled:  # the first time has its own loop
+            await reconcile(desk)
+
     stream = UserStream(
         settings.venue_class,
         venue_settings,
         on_sightings=lambda sightings: on_sightings(desk, sightings, "stream"),
         on_trades=lambda trades: on_trades(desk, trades, "stream"),
-        on_reconnected=lambda: reconcile(desk),
+        on_connected=reconcile_again,
     )
 
     async def learn_limits() -> None:
         budget.limits = settings.limits(await venue.limits())
-
-    async def reconcile_again() -> None:
-        if desk.is_reconciled:  # the first time has its own loop
-            await reconcile(desk)
 
     await books.prepare()
     await venue.start()

@@ -301,6 +301,10 @@ class BooksPort(Protocol):
         """Give the keys that have an order waiting, and whether one of these is an exit: those first."""
         ...
 
+    async def was_handled(self, message: Message) -> bool:
+        """Say whether a message is in the inbox; its handler asks before it does what costs something."""
+        ...
+
     async def known_executions(self, execution_ids: Sequence[str]) -> frozenset[str]:
         """Say which of these trades are entered already."""
         ...

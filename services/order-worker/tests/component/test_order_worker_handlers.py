@@ -315,6 +315,16 @@ async def test_f22_five_unanswered_submits_stop_sending_for_a_while(world: World
     assert any(alert.code == "venue_failing" for alert in world.told(Alert))
 
 
+async def test_sends_that_were_too_late_by_our_own_clock_say_nothing_of_the_venue(world: World) -> None:
+    world.venue.script = ["too_late"] * 5
+    for number in range(5):
+        await world.approve(number, instrument_id=f"C{number}/USDT@binance")
+    await world.approve(5)
+
+    assert world.order(5).status is OrderStatus.FILLED
+    assert {world.order(number).submission for number in range(5)} == {Submission.READY}
+
+
 async def test_a_refusal_with_proof_is_a_rejection(world: World) -> None:
     world.venue.script = ["refuse"]
     await world.approve()

@@ -36,8 +36,9 @@ class MovedClock:
 
 
 @pytest.fixture
-async def connection(clean: Any) -> AsyncIterator[Any]:
-    """Give Redis with the rights of order-worker: what it may not do fails here."""
+async def connection(clean: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
+    """Give Redis with the rights of order-worker: what it may not do fails here; how quick it is does not matter."""
+    monkeypatch.setattr("order_worker.adapters.budget._ANSWER_S", 60.0)
     opened = redis.asyncio.Redis.from_url(clean.redis_url_as("order_worker"))
     yield opened
     await opened.aclose()

@@ -66,6 +66,23 @@ async def test_from_one_worker_to_four_and_back_to_one_while_orders_come_in(
     await sound(platform, venue)
 
 
+async def test_a_replica_that_comes_to_lead_holds_the_books_against_the_venues(
+    platform: Any, venue: Any, run_service: Any, settings: Settings
+) -> None:
+    rarely = settings(reconcile_s="120")
+    compared = "SELECT count(*) FROM reconciliations"
+    async with run_service("order-worker", **rarely) as first:
+
+        async def is_heard() -> bool:
+            return bool(venue.sockets)
+
+        await until(is_heard)
+        async with run_service("order-worker", **rarely, replica="1"):
+            before = await platform.value(compared)
+            await first.kill()
+            await until(lambda: platform.value(f"SELECT ({compared}) > {before}"))
+
+
 async def test_a_halt_stops_four_busy_workers_within_a_second_and_takes_everything_back(
     platform: Any, venue: Any, run_service: Any, settings: Settings
 ) -> None:

@@ -17,6 +17,7 @@ from order_worker.domain.sightings import Sighting
 from order_worker.domain.terms import Terms
 from order_worker.ports import Account, Claim
 from sigmax.runtime.database import Database
+from sigmax.schemas.base import Message
 
 _RECENT = timedelta(seconds=10)
 """Entries younger than this stay above the checkpoint: a reconciliation tells them apart."""
@@ -136,6 +137,12 @@ class Books:
         """Give the keys that have an order waiting, and whether one of these is an exit: those first."""
         rows = await self._read(_READY_KEYS, now=now, limit=limit)
         return {(row.account_id, row.instrument_id): row.is_exit for row in rows}
+
+    async def was_handled(self, message: Message) -> bool:
+        """Say whether a message is in the inbox; its handler asks before it does what costs something."""
+        async with self._database.reading() as session:
+            query = text("SELECT EXISTS (SELECT FROM inbox WHERE message_id = :message_id)")
+            return bool((await session.execute(query, {"message_id": message.message_id})).scalar())
 
     async def known_executions(self, execution_ids: Sequence[str]) -> frozenset[str]:
         """Say which of these trades are entered already."""

@@ -23,7 +23,10 @@ _STEADY_S = 60.0
 
 
 class UserStream:
-    """One connection; after each loss it comes back, and what was missed is fetched by whoever is told of it."""
+    """One connection; it comes back after each loss, and begins anew with each replica that comes to lead.
+
+    What was missed before it stood is fetched by whoever is told of it.
+    """
 
     def __init__(
         self,
@@ -31,13 +34,13 @@ class UserStream:
         settings: dict[str, Any],
         on_sightings: Callable[[list[Sighting]], Awaitable[None]],
         on_trades: Callable[[list[Trade]], Awaitable[None]],
-        on_reconnected: Callable[[], Awaitable[object]],
+        on_connected: Callable[[], Awaitable[object]],
     ) -> None:
         self._class: Any = getattr(ccxt.pro, venue_class)
         self._settings = settings
         self._on_sightings = on_sightings
         self._on_trades = on_trades
-        self._on_reconnected = on_reconnected
+        self._on_connected = on_connected
         self._sightings: list[Sighting] = []
         self._trades: list[Trade] = []
 
@@ -47,7 +50,7 @@ class UserStream:
         while True:
             started = asyncio.get_running_loop().time()
             try:
-                await self._listen(is_again=losses > 0)
+                await self._listen()
             except* Exception as group:
                 # ccxt hides a refused subscription behind a KeyError; the cause tells.
                 causes = [f"{type(each).__name__}: {each} ({each.__context__})"[:300] for each in group.exceptions]
@@ -59,7 +62,7 @@ class UserStream:
             await asyncio.sleep(_BACKOFF_S[min(losses, len(_BACKOFF_S) - 1)])
             losses += 1
 
-    async def _listen(self, *, is_again: bool) -> None:
+    async def _listen(self) -> None:
         exchange = self._class(self._settings)
         try:
             await exchange.load_markets()
@@ -67,8 +70,7 @@ class UserStream:
                 group.create_task(self._hear(exchange.watch_orders, sighting_of, self._sightings))
                 group.create_task(self._hear(exchange.watch_my_trades, trade_of, self._trades))
                 group.create_task(self._hand_on())
-                if is_again:
-                    group.create_task(_awaited(self._on_reconnected))
+                group.create_task(_awaited(self._on_connected))
                 metrics.stream_connected.set(1)
         finally:
             with suppress(TimeoutError):

@@ -15,7 +15,7 @@ from opentelemetry.trace import SpanKind
 from order_worker.adapters import metrics
 from order_worker.adapters.asking import Asking, told_by
 from order_worker.adapters.dialect import sighting_of, told_of, trade_of
-from order_worker.adapters.wire import Attempt, current_attempt, watched_session
+from order_worker.adapters.wire import Attempt, DeadlinePassedError, current_attempt, watched_session
 from order_worker.domain.budget import Kind, Told
 from order_worker.domain.health import Health
 from order_worker.domain.order import Order
@@ -295,6 +295,7 @@ def _explained(error: Exception, attempt: Attempt) -> Answer:
         outcome,
         text,
         is_duplicate=DUPLICATE in text,
+        was_too_late=isinstance(error, DeadlinePassedError),
         sent_at=attempt.sent_at,
         retry_after_s=attempt.retry_after_s if outcome is Outcome.LIMITED else None,
     )

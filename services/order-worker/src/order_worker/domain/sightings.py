@@ -69,6 +69,8 @@ class Answer:
     """Present exactly when accepted."""
     is_duplicate: bool = False
     """The venue says that it has an order of this id already: ask for it at once."""
+    was_too_late: bool = False
+    """Our own time ran out before the first byte: this says nothing of the venue."""
     sent_at: datetime | None = None
     """When the first byte was about to leave; None when none did."""
     retry_after_s: float | None = None

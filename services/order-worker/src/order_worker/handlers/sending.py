@@ -138,4 +138,5 @@ def _after(order: Order, answer: Answer, now: datetime, desk: Desk) -> Order:
 def _breaker_after(breaker: Breaker, answer: Answer, now: datetime) -> Breaker:
     if answer.outcome in (Outcome.ACCEPTED, Outcome.REFUSED, Outcome.LIMITED):
         return Breaker()
-    return breaker if answer.outcome is Outcome.UNSENDABLE else breaker.failed(now)
+    is_ours = answer.was_too_late or answer.outcome is Outcome.UNSENDABLE
+    return breaker if is_ours else breaker.failed(now)

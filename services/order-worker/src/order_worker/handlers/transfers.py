@@ -45,6 +45,8 @@ async def on_command(command: Command, desk: Desk) -> None:
     ours = (Scope.ACCOUNT, desk.terms.account_id)
     if command.command is not CommandName.BOOK_TRANSFER or (command.scope, command.subject) != ours:
         return
+    if await desk.books.was_handled(command):
+        return  # redelivered: the venue is not asked again
     bases = {base_of(each) for each in (*await desk.books.instruments(), *await desk.instruments.all())}
     asked_at = desk.clock.now()
     try:

@@ -107,6 +107,11 @@ class MemoryBooks:
                 found[order.key] = found.get(order.key, False) or order.approved.reduce_only
         return dict(sorted(found.items(), key=lambda each: not each[1])[:limit])
 
+    async def was_handled(self, message: Message) -> bool:
+        """Say whether a message is in the inbox."""
+        await self._statement("was handled")
+        return message.message_id in self._table("inbox")
+
     async def known_executions(self, execution_ids: Sequence[str]) -> frozenset[str]:
         """Say which of these trades are entered already."""
         if not execution_ids:
