@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from sigmax_local.chaos.cells import Cell
+from sigmax_local.chaos.matrix.base import Kind
 from sigmax_local.chaos.matrix.kills import killed
 from sigmax_local.chaos.matrix.points import Bug, Point
 from sigmax_local.chaos.matrix.run import SCENARIOS, Plan, play
 from sigmax_local.chaos.matrix.scenarios import Scenario
-from sigmax_local.chaos.matrix.scene import Kind, Scene
+from sigmax_local.chaos.matrix.scene import Scene
 from sigmax_local.chaos.report import Report
 from sigmax_local.servers import Addresses
 
@@ -31,8 +32,19 @@ def test_every_fault_has_at_least_two_cells() -> None:
     assert len({(each.fault, each.point) for each in SCENARIOS}) == len(SCENARIOS)
 
 
-async def test_no_order_is_lost_or_doubled_in_the_short_form(clean: Addresses, tmp_path: Path) -> None:
-    report = report_of(await play(Plan(is_short=True), clean, tmp_path))
+def test_what_risk_gate_must_do_has_at_least_two_cells_with_a_real_one() -> None:
+    counts = dict.fromkeys(("F07", "F22", "F24", "F25", "F26"), 0)
+    for each in SCENARIOS:
+        if each.has_gate:
+            counts[each.fault] += 1
+    assert {fault: count for fault, count in counts.items() if count < 2} == {}
+
+
+@pytest.mark.parametrize("has_gate", [False, True], ids=["the-run-approves", "risk-gate-decides"])
+async def test_no_order_is_lost_or_doubled_in_the_short_form(
+    clean: Addresses, tmp_path: Path, *, has_gate: bool
+) -> None:
+    report = report_of(await play(Plan(is_short=True), clean, tmp_path, has_gate=has_gate))
 
     assert report.failures == [], "\n".join(report.to_markdown().splitlines())
 

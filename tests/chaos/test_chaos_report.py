@@ -1,16 +1,20 @@
 """The report: what it counts, when it is red, how a cell is repeated, and what goes into the README."""
 
+import io
 import json
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from sigmax_local.chaos.__main__ import app
 from sigmax_local.chaos.cells import INVARIANTS, Cell
 from sigmax_local.chaos.faults import FAULTS, numbers_in
+from sigmax_local.chaos.progress import shown_progress
 from sigmax_local.chaos.readme import BEGIN, END, write_readme
 from sigmax_local.chaos.report import CELLS_MIN, Report, command_of
 
@@ -125,3 +129,34 @@ def test_one_seed_is_repeated_by_its_command_and_a_green_one_ends_with_zero(tmp_
 
 def test_a_seed_without_its_part_is_refused() -> None:
     assert CliRunner().invoke(app, ["--seed", "5"]).exit_code == 2
+
+
+def test_without_a_terminal_a_line_comes_now_and_then_also_while_nothing_new_is_told() -> None:
+    out = io.StringIO()
+    with shown_progress(Console(file=out, width=200), every_s=0.05) as begin:
+        tell = begin("matrix")
+        tell("matrix: 1 of 4 cells, 0 red", 0.25)
+        deadline = time.monotonic() + 30
+        while out.getvalue().count("1 of 4 cells") < 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        tell("matrix: done", 1.0)
+    lines = out.getvalue().splitlines()
+
+    assert lines[0].endswith("matrix: begins")
+    assert sum(line.endswith("matrix: 1 of 4 cells, 0 red (25%)") for line in lines) >= 3
+    assert lines[-1].endswith("matrix: done (100%)")
+    assert "\x1b" not in out.getvalue()
+
+
+def test_on_a_terminal_there_is_a_bar() -> None:
+    out = io.StringIO()
+    with shown_progress(Console(file=out, force_terminal=True, width=200)) as begin:
+        begin("matrix")("matrix: 1 of 4 cells, 0 red", 0.25)
+
+    assert "1 of 4 cells" in out.getvalue()
+    assert "\x1b" in out.getvalue()
+
+
+@pytest.mark.parametrize(("number", "stage"), [("F07", "CAUTION"), ("F22", "REDUCING")])
+def test_the_required_outcome_names_the_stage(number: str, stage: str) -> None:
+    assert stage in FAULTS[number][1]

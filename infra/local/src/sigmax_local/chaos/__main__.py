@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from sigmax_local.chaos.parts import PARTS, Tell, Wanted
+from sigmax_local.chaos.parts import PARTS, Wanted
+from sigmax_local.chaos.progress import shown_progress
 from sigmax_local.chaos.readme import write_readme
 from sigmax_local.chaos.report import Report
 from sigmax_local.chaos.versions import versions
@@ -53,27 +53,14 @@ def chaos(
     wanted = Wanted(is_short=short, seed=seed, seconds=seconds, faults=tuple(fault or ()))
     is_full = not short and seed is None and part is None
     report = Report(datetime.now(UTC), versions(), is_full=is_full)
-    with _progress() as progress:
+    with shown_progress(console) as begin:
         for name, run in PARTS.items():
             if part is None or name in part:
-                task = progress.add_task(name, total=1.0)
-                run(report, wanted, _teller(progress, task))
-                progress.update(task, completed=1.0)
+                tell = begin(name)
+                run(report, wanted, tell)
+                tell(f"{name}: done", 1.0)
     _show(report, *report.write(out))
     raise typer.Exit(1 if report.failures else 0)
-
-
-def _progress() -> Progress:
-    return Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console
-    )
-
-
-def _teller(progress: Progress, task: TaskID) -> Tell:
-    def tell(text: str, share: float) -> None:
-        progress.update(task, description=text, completed=min(share, 1.0))
-
-    return tell
 
 
 def _show(report: Report, text: Path, data: Path) -> None:

@@ -9,7 +9,7 @@ FAULTS = {
     "F04": ("killed after the reply, before the commit", "as F03"),
     "F05": ("killed after the commit, before the ack", "redelivered, acknowledged; 1 order"),
     "F06": ("stopped between sign and send, longer than the lease", "deadline or recvWindow refuses; never 2 orders"),
-    "F07": ("Postgres down before the claim", "nothing is sent, the consumer waits"),
+    "F07": ("Postgres down before the claim", "nothing is sent, the consumer waits, not ready; account CAUTION"),
     "F08": ("Postgres down after the reply", "commit again until the lease ends; as F03"),
     "F09": ("connection dies during the commit", "the row is read again; 1 order"),
     "F10": ("RabbitMQ restarts", "nothing lost, consumers back within 30 s"),
@@ -24,10 +24,13 @@ FAULTS = {
     "F19": ("the venue's list misses the order for a while", "no absence too early; seen late: account halted"),
     "F20": ("fills doubled, reversed, before the ack, after the cancel", "the same sums"),
     "F21": ("worker cut off from Postgres only", "cannot claim or send; in flight becomes unknown"),
-    "F22": ("worker cut off from the venue only", "not sent or unknown; circuit opens, cancels go on"),
+    "F22": (
+        "worker cut off from the venue only",
+        "not sent or unknown; circuit opens after 5 in a row; that venue REDUCING; cancels go on",
+    ),
     "F23": ("poison message", "dead letter and alert at once, the rest moves on"),
-    "F24": ("clock off, stale prices, limits unreadable", "sends stop"),
-    "F25": ("duplicate or old signal", "no second order; past its time: not sent"),
+    "F24": ("clock off, stale prices, limits unreadable", "sends stop: denied, nothing approved"),
+    "F25": ("duplicate or old signal", "no second order; past its time: denied as expired, not sent"),
     "F26": ("halt while requests are in flight", "no new send, working orders canceled, unknown asked until quiet"),
 }
 """By number: the fault, and the required outcome in short."""

@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
+from sigmax_local.chaos.matrix.base import Kind, name_of, require
+from sigmax_local.chaos.matrix.kept import Worker, is_ready
 from sigmax_local.chaos.matrix.points import Blow, Point
 from sigmax_local.chaos.matrix.scenarios import Scenario, Turn
-from sigmax_local.chaos.matrix.scene import Kind, Scene, name_of, require
-from sigmax_local.chaos.matrix.stack import Worker, is_ready
+from sigmax_local.chaos.matrix.scene import Scene
 from sigmax_local.testkit.fault_proxy import Loss
 
 _LEASE_OVER_S = 5.0

@@ -4,10 +4,11 @@ import asyncio
 from functools import partial
 
 from sigmax.schemas.types import Scope
-from sigmax_local.chaos.matrix.gate import ACCOUNT
+from sigmax_local.chaos.matrix.base import STRIKE_S, Kind, require
+from sigmax_local.chaos.matrix.outside import ACCOUNT
 from sigmax_local.chaos.matrix.points import Blow, Flag, Point
 from sigmax_local.chaos.matrix.scenarios import Scenario, Turn
-from sigmax_local.chaos.matrix.scene import STRIKE_S, Kind, Scene, require
+from sigmax_local.chaos.matrix.scene import Scene
 from sigmax_local.testkit.fault_proxy import Loss
 
 _HELD_S = 1.0

@@ -4,9 +4,10 @@ import asyncio
 import signal
 from functools import partial
 
+from sigmax_local.chaos.matrix.base import STRIKE_S, Kind
 from sigmax_local.chaos.matrix.points import Blow, Flag, Point
 from sigmax_local.chaos.matrix.scenarios import Scenario, Turn
-from sigmax_local.chaos.matrix.scene import STRIKE_S, Kind, Scene
+from sigmax_local.chaos.matrix.scene import Scene
 from sigmax_local.testkit.fault_proxy import Loss
 
 _TRIES = 4

@@ -15,10 +15,11 @@ from sigmax.schemas.control import StageChanged
 from sigmax.schemas.orders import CancelRequested, Fill, OrderApproved, PositionChanged
 from sigmax.schemas.topology import EXCHANGE, queue_of
 from sigmax.schemas.types import Scope, Side, Stage
+from sigmax_local.chaos.matrix.base import STRIKE_S, Kind, name_of, require
+from sigmax_local.chaos.matrix.kept import Worker, is_ready
 from sigmax_local.chaos.matrix.points import Blow, Point
 from sigmax_local.chaos.matrix.scenarios import Scenario, Turn
-from sigmax_local.chaos.matrix.scene import STRIKE_S, Kind, Scene, name_of, require
-from sigmax_local.chaos.matrix.stack import Worker, is_ready
+from sigmax_local.chaos.matrix.scene import Scene
 from sigmax_local.testkit.fault_proxy import Loss
 
 _SERVICE = "order-worker"

@@ -7,13 +7,14 @@ import tempfile
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from sigmax.runtime.migrate import migrate
 from sigmax_local.chaos.cells import Cell
 from sigmax_local.chaos.matrix.checks import CHECKED
 from sigmax_local.chaos.matrix.run import WHERE, Plan, play
 from sigmax_local.chaos.report import Report
 from sigmax_local.environment import make_secrets, repository
 from sigmax_local.servers import Servers
+from sigmax_local.servers.trio import in_own_loop
+from sigmax_local.testkit.cleaning import Cleaner
 
 _SEED = 1
 
@@ -31,13 +32,14 @@ def play_matrix(
     Raises what starting servers raises where they are not installed.
     """
     plan = Plan(seed=_SEED if seed is None else seed, faults=frozenset(faults), is_short=is_short)
-    expected = len(plan.scenarios(owns_servers=True))
+    acts = [len(plan.scenarios(owns_servers=True, has_gate=has_gate)) for has_gate in (False, True)]
+    expected = sum(acts) + sum(cells > 0 for cells in acts)
     ended: list[Cell] = []
 
     def note(cell: Cell) -> None:
         ended.append(cell)
         red = sum(each.is_red for each in ended)
-        tell(f"matrix: {len(ended)} of {expected + 1} cells, {red} red", len(ended) / (expected + 1))
+        tell(f"matrix: {len(ended)} of {expected} cells, {red} red", len(ended) / expected)
 
     for library in ("aio_pika", "aiormq"):  # every restart of the broker is a page of theirs
         logging.getLogger(library).setLevel(logging.CRITICAL)
@@ -49,8 +51,11 @@ def play_matrix(
     try:
         addresses = servers.start()
         make_secrets(addresses.secrets)
-        migrate(addresses.migrator_url, repository() / "services")
-        report.add(asyncio.run(play(plan, addresses, folder / "run", servers=servers, tell=note)))
+        cleaner = Cleaner(addresses)
+        cleaner.reset(repository() / "services")
+        for has_gate, logs in ((False, folder / "run"), (True, folder / "run" / "with-risk-gate")):
+            in_own_loop(cleaner.clean)
+            report.add(asyncio.run(play(plan, addresses, logs, has_gate=has_gate, servers=servers, tell=note)))
         is_green = not any(cell.is_red for cell in ended)
     finally:
         servers.stop()

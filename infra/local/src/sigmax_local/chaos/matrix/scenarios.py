@@ -3,11 +3,13 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
-from sigmax_local.chaos.matrix.scene import Scene
+Play = Callable[[Any], Awaitable[str]]
+"""Plays one cell on its `Scene`, or `FrontScene` where it has a risk-gate; gives the outcome in a few words.
 
-Play = Callable[[Scene], Awaitable[str]]
-"""Plays one cell; gives the outcome in a few words. Raises `UnmetError` when it is not the required one."""
+Raises `UnmetError` when it is not the required one.
+"""
 
 
 class Turn(IntEnum):
@@ -33,3 +35,5 @@ class Scenario:
     """It belongs to the short form too."""
     needs_own_servers: bool = False
     """It stops a server: not for servers that somebody else started."""
+    has_gate: bool = False
+    """A real risk-gate decides, and the run only speaks to it."""

@@ -1,4 +1,4 @@
-"""Three order-workers, each behind proxies of its own, and the paper venue: processes that are started again."""
+"""Three order-workers, each behind proxies of its own, the paper venue, and, where it is wanted, a real risk-gate."""
 
 import asyncio
 import itertools
@@ -8,11 +8,12 @@ import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx2
 
+from sigmax.schemas.topology import owner_of
+from sigmax_local.chaos.matrix.kept import Kept, Worker
 from sigmax_local.chaos.matrix.points import Bug, Control
 from sigmax_local.environment import service_environment
 from sigmax_local.ports import LOOPBACK, free_ports
@@ -22,6 +23,7 @@ from sigmax_local.testkit.fault_proxy import FaultProxy, fault_proxy
 from sigmax_local.testkit.service_process import ServiceProcess
 
 CURRENCY = "USDT"
+MONEY = "10000000"
 WORKERS = 3
 WORKER_SETTINGS = {
     "account_currency": CURRENCY,
@@ -37,38 +39,15 @@ ABSENCE_S = 30.0
 """What order-safety.md asks for."""
 ABSENCE_SHORT_S = 4.0
 """Twice the receive window and the timeout together: the least that the law's proportion allows for these settings."""
+_WORKER_MODULE = "sigmax_local.chaos.matrix.worker"
 _WATCH_S = 0.05
 _READY_S = 60.0
 _PROBE_S = 0.1
 _numbers = itertools.count(1)
 
 
-@dataclass
-class Worker:
-    """One replica and the ways by which it reaches the world."""
-
-    replica: int
-    postgres: FaultProxy
-    rabbitmq: FaultProxy
-    venue: FaultProxy
-    process: ServiceProcess | None = None
-    starts: int = 0
-    is_ready: bool = False
-    problems: list[str] = field(default_factory=list)
-
-    @property
-    def name(self) -> str:
-        """Give the name under which it claims orders."""
-        return f"order-worker-{self.replica}"
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send its process a signal."""
-        if self.process is not None:
-            self.process.signal(number)
-
-
 class ChaosStack:
-    """Runs and watches the processes: a worker that ends is started again at once."""
+    """Runs and watches the processes: one that ends is started again at once."""
 
     def __init__(
         self,
@@ -78,55 +57,68 @@ class ChaosStack:
         absence_s: float,
         bug: Bug | None = None,
         servers: Servers | None = None,
+        money: str = MONEY,
+        gate_settings: Mapping[str, str] | None = None,
     ) -> None:
+        """Prepare a stack; with `gate_settings` a real risk-gate belongs to it. Nothing runs yet."""
         self.addresses = addresses
         self.control = control
         self.workers: list[Worker] = []
+        self.gate: Kept | None = None
         self.venue_url = ""
         self.venue: ServiceProcess
         self.restarts = 0
         self._absence_s = absence_s
         self._bug = bug
         self._servers = servers
+        self._money = money
+        self._gate_settings = gate_settings
         self._watching: asyncio.Task[None] | None = None
+
+    @property
+    def kept(self) -> list[Kept]:
+        """Give every process that is kept up."""
+        return [*self.workers, *([self.gate] if self.gate is not None else [])]
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["ChaosStack"]:
-        """Run the venue, and after `start_workers` the workers, for the length of the block."""
+        """Run the venue, and after `start` all others, for the length of the block."""
         async with AsyncExitStack() as stack:
             (venue_port,) = free_ports(1)
             self.venue_url = f"http://{LOOPBACK}:{venue_port}"
-            balances = {"opening_balances": json.dumps({CURRENCY: "10000000"}), "admin_enabled": "true"}
+            balances = {"opening_balances": json.dumps({CURRENCY: self._money}), "admin_enabled": "true"}
             self.venue = self._spawn("paper-venue", "sigmax.runtime", ["paper_venue"], venue_port, balances)
             stack.push_async_callback(self.venue.stop)
+            ports = (self.addresses.ports.postgres, self.addresses.ports.rabbitmq)
             for replica in range(WORKERS):
-                postgres, rabbitmq, venue = [
-                    await stack.enter_async_context(fault_proxy(port))
-                    for port in (self.addresses.ports.postgres, self.addresses.ports.rabbitmq, venue_port)
-                ]
-                self.workers.append(Worker(replica, postgres, rabbitmq, venue))
-            stack.push_async_callback(self._stop_workers)
+                lines = [await stack.enter_async_context(fault_proxy(port)) for port in (*ports, venue_port)]
+                self.workers.append(Worker("order-worker", replica, lines[0], lines[1], venue=lines[2]))
+            if self._gate_settings is not None:
+                lines = [await stack.enter_async_context(fault_proxy(port)) for port in ports]
+                self.gate = Kept("risk-gate", 0, lines[0], lines[1])
+            stack.push_async_callback(self._stop)
             await self.venue.until_ready()
             yield self
 
-    async def start_workers(self) -> None:
-        """Start all workers, and keep them up from now on."""
+    async def start(self) -> None:
+        """Start the workers and the gate, and keep them up from now on."""
         self._watching = asyncio.create_task(self._watch())
-        await self.until_ready(WORKERS)
+        await self.until_all_ready()
+
+    async def until_all_ready(self) -> None:
+        """Wait until everything is ready. Raises `TimeoutError` with what keeps them."""
+        await self._until(len(self.kept), self.kept)
 
     async def until_ready(self, count: int) -> None:
         """Wait until so many workers are ready. Raises `TimeoutError` with what keeps them."""
-        deadline = time.monotonic() + _READY_S
-        while sum(worker.is_ready for worker in self.workers) < count:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"workers are not ready: {[worker.problems for worker in self.workers]}")
-            await asyncio.sleep(_WATCH_S)
+        await self._until(count, list(self.workers))
 
-    async def restart_server(self, name: str) -> None:
-        """Stop a server and start it again on its data. Raises `RuntimeError` for servers of somebody else."""
+    async def restart_server(self, name: str, away_s: float = 0.0) -> None:
+        """Stop a server and start it again on its data, `away_s` later. Raises `RuntimeError` for others' servers."""
         if self._servers is None:
             raise RuntimeError("these servers are somebody else's")
         await asyncio.to_thread(self._servers.end, name)
+        await asyncio.sleep(away_s)
         self._servers.begin(name)
         await asyncio.to_thread(self._servers.until_begun, name)
 
@@ -134,41 +126,44 @@ class ChaosStack:
         """Give one worker."""
         return self.workers[replica]
 
+    async def _until(self, count: int, group: list[Kept]) -> None:
+        deadline = time.monotonic() + _READY_S
+        while sum(each.is_ready for each in group) < count:
+            if time.monotonic() > deadline:
+                raise TimeoutError(
+                    f"not ready: { ({each.name: each.problems for each in group if not each.is_ready}) }"
+                )
+            await asyncio.sleep(_WATCH_S)
+
     async def _watch(self) -> None:
         async with httpx2.AsyncClient(trust_env=False, timeout=2) as client:
-            await asyncio.gather(*(self._keep(worker, client) for worker in self.workers))
+            await asyncio.gather(*(self._keep(each, client) for each in self.kept))
 
-    async def _keep(self, worker: Worker, client: httpx2.AsyncClient) -> None:
+    async def _keep(self, kept: Kept, client: httpx2.AsyncClient) -> None:
         while True:
-            process = worker.process
+            process = kept.process
             if process is None or process.exit_code is not None:
-                worker.is_ready = False
-                self.restarts += worker.starts > 0
-                worker.process = self._start(worker)
-                worker.starts += 1
-            elif not worker.is_ready:
-                await self._probe(worker, process, client)
-            await asyncio.sleep(_WATCH_S if worker.is_ready else _PROBE_S)
+                kept.is_ready = False
+                self.restarts += kept.starts > 0
+                kept.process = self._start(kept)
+                kept.starts += 1
+            elif not kept.is_ready:
+                await kept.probe(client)
+            await asyncio.sleep(_WATCH_S if kept.is_ready else _PROBE_S)
 
-    async def _probe(self, worker: Worker, process: ServiceProcess, client: httpx2.AsyncClient) -> None:
-        try:
-            answer = await client.get(f"{process.url}/health/ready")
-        except httpx2.TransportError:
-            return
-        worker.is_ready = answer.status_code == httpx2.codes.OK
-        worker.problems = list(answer.json().get("problems", []))
-
-    def _start(self, worker: Worker) -> ServiceProcess:
-        settings = {
-            **WORKER_SETTINGS,
-            "absence_window_s": str(self._absence_s),
-            "replica": str(worker.replica),
-            "venue_url": f"http://{LOOPBACK}:{worker.venue.port}",
-            "database_url": _through(self.addresses.database_url, self.addresses.ports.postgres, worker.postgres),
-            "rabbitmq_url": _through(self.addresses.rabbitmq_url, self.addresses.ports.rabbitmq, worker.rabbitmq),
+    def _start(self, kept: Kept) -> ServiceProcess:
+        common = {
+            "replica": str(kept.replica),
+            "account_currency": CURRENCY,
+            "database_url": _through(self.addresses.database_url, self.addresses.ports.postgres, kept.postgres),
+            "rabbitmq_url": _through(self.addresses.rabbitmq_url, self.addresses.ports.rabbitmq, kept.rabbitmq),
         }
         (port,) = free_ports(1)
-        return self._spawn("order-worker", "sigmax_local.chaos.matrix.worker", [], port, settings)
+        if not isinstance(kept, Worker):
+            settings = {**common, **(self._gate_settings or {})}
+            return self._spawn(kept.service, "sigmax.runtime", [owner_of(kept.service)], port, settings)
+        own = {"absence_window_s": str(self._absence_s), "venue_url": f"http://{LOOPBACK}:{kept.venue.port}"}
+        return self._spawn(kept.service, _WORKER_MODULE, [], port, {**WORKER_SETTINGS, **common, **own})
 
     def _spawn(
         self, service: str, module: str, arguments: list[str], port: int, settings: Mapping[str, str]
@@ -179,25 +174,14 @@ class ChaosStack:
         child = spawn(service, command, log=log, env={**env, **self.control.environment(self._bug)})
         return ServiceProcess(service, child, f"http://{LOOPBACK}:{port}")
 
-    async def _stop_workers(self) -> None:
+    async def _stop(self) -> None:
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
-        processes = [worker.process for worker in self.workers if worker.process is not None]
+        processes = [each.process for each in self.kept if each.process is not None]
         for process in processes:
             process.signal(signal.SIGCONT)
         await asyncio.gather(*(process.kill() for process in processes))
-
-
-async def is_ready(worker: Worker) -> bool:
-    """Ask a worker's probe now."""
-    if worker.process is None:
-        return False
-    async with httpx2.AsyncClient(trust_env=False, timeout=6) as client:
-        try:
-            return (await client.get(f"{worker.process.url}/health/ready")).status_code == httpx2.codes.OK
-        except httpx2.TransportError:
-            return False
 
 
 def new_control(folder: Path) -> Control:

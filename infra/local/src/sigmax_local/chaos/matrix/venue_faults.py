@@ -5,9 +5,10 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
+from sigmax_local.chaos.matrix.base import STRIKE_S, Kind, require
 from sigmax_local.chaos.matrix.points import Blow, Flag, Point
 from sigmax_local.chaos.matrix.scenarios import Scenario, Turn
-from sigmax_local.chaos.matrix.scene import STRIKE_S, Kind, Scene, require
+from sigmax_local.chaos.matrix.scene import Scene
 from sigmax_local.testkit.fault_proxy import Loss
 
 _LATE_S = 2.5

@@ -82,8 +82,8 @@ class AnnouncedBooks(_Wrapped):
         if page.sent:
             await self._points.passing(Point.BOOKED, page.sent)
 
-    async def claim(self, *values: Any) -> Any:
-        claim = await self._inner.claim(*values)
+    async def claim(self, *values: Any, **named: Any) -> Any:
+        claim = await self._inner.claim(*values, **named)
         if claim is not None:
             await self._points.passing(Point.CLAIMED, claim.order.client_order_id)
         return claim
@@ -224,7 +224,7 @@ def announce(points: Points) -> None:
     parts: Any = product
     books, venue = parts.Books, parts.CcxtVenue
     parts.Books = lambda *values: AnnouncedBooks(books(*values), points)
-    parts.CcxtVenue = lambda *values: AnnouncedVenue(venue(*values), points)
+    parts.CcxtVenue = lambda *values, **named: AnnouncedVenue(venue(*values, **named), points)
     parts.on_order_approved = _approvals(points, parts.on_order_approved)
     parts.on_sightings = _from_stream(points, parts.on_sightings)
     parts.on_trades = _from_stream(points, parts.on_trades)

@@ -1,0 +1,183 @@
+"""F07 and F22 in front of risk-gate: Postgres or the venue goes away, and the stages say so when they can."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from sigmax.schemas.control import CommandName
+from sigmax.schemas.types import DenialCode, Scope, Stage
+from sigmax_local.chaos.matrix.base import STRIKE_S, Kind, require
+from sigmax_local.chaos.matrix.front import Front, Wish
+from sigmax_local.chaos.matrix.front_scene import FrontScene
+from sigmax_local.chaos.matrix.kept import is_ready
+from sigmax_local.chaos.matrix.outside import ACCOUNT
+from sigmax_local.chaos.matrix.scenarios import Scenario, Turn
+
+_AWAY_S = 12.0
+"""Longer than risk-gate may be unable to watch: 10 s."""
+_VENUE = "paper"
+_OPEN_S = 60.0
+_ENTRIES = 13
+"""With so many not answered, one of three workers has had five of them in a row."""
+
+
+async def without_postgres(scene: FrontScene, *, is_approved: bool) -> str:
+    """Take Postgres from everybody before the claim, with a signal that risk-gate has approved, or is yet to hear of.
+
+    Nothing is sent, nobody is ready, nothing is nacked in a loop; what waited goes on, and the account is in CAUTION.
+    """
+    await scene.hold()
+    wish = scene.wish(strength="0.5")
+    for worker in scene.stack.workers:
+        await worker.postgres.away()
+    try:
+        if is_approved:
+            await scene.speak(wish)
+            await scene.until(partial(_is_approved, scene.gate, wish), "risk-gate approves", STRIKE_S)
+        await scene.risk_gate.postgres.away()
+        if not is_approved:
+            await scene.speak(wish)
+        await asyncio.sleep(_AWAY_S)
+        await _nobody_is_ready(scene)
+        require(not await scene.gate.venue_orders(wish), "an order was sent while Postgres was away")
+    finally:
+        for kept in scene.stack.kept:
+            await kept.postgres.accept()
+    return await _cautious(scene, wish)
+
+
+async def postgres_stopped(scene: FrontScene) -> str:
+    """Stop the server itself for as long, with a signal waiting."""
+    await scene.hold()
+    wish = scene.wish(strength="0.5")
+
+    async def speak_meanwhile() -> None:
+        await asyncio.sleep(_AWAY_S / 4)
+        await scene.speak(wish)
+        await asyncio.sleep(_AWAY_S / 2)
+        await _nobody_is_ready(scene)
+
+    await asyncio.gather(scene.stack.restart_server("PostgreSQL", _AWAY_S), speak_meanwhile())
+    return await _cautious(scene, wish)
+
+
+async def _is_approved(front: Front, wish: Wish) -> bool:
+    return wish.client_order_id in front.published
+
+
+async def _nobody_is_ready(scene: FrontScene) -> None:
+    ready = await asyncio.gather(*(is_ready(kept) for kept in scene.stack.kept))
+    names = [kept.name for kept, says_so in zip(scene.stack.kept, ready, strict=True) if says_so]
+    require(not names, f"ready without Postgres: {', '.join(names)}")
+
+
+async def _cautious(scene: FrontScene, wish: Wish) -> str:
+    """Wait for CAUTION and for what becomes of the signal; then have a person raise the account again."""
+    await scene.stage_is(Scope.ACCOUNT, ACCOUNT, Stage.CAUTION)
+    reason = "SELECT reason FROM risk_gate.stages WHERE scope = 'account' AND scope_id = $1"
+    require("nothing could be watched" in await scene.gate.value(reason, ACCOUNT), "CAUTION has another reason")
+    verdict = await scene.verdict(wish)
+    if verdict["outcome"] == "approved":
+        outcome = await scene.at_most_one(wish)
+    else:
+        require(verdict["code"] == DenialCode.RECONCILIATION_MISSING, f"denied: {verdict['text']}")
+        outcome = f"denied ({verdict['code']})"
+    await scene.stack.until_all_ready()
+    new = scene.gate.wish(f"{scene.base}N/USDT@chaos")
+    await scene.gate.list_instrument(new.signal.instrument_id)
+    await scene.speak(new)
+    await scene.denied(new, DenialCode.INSTRUMENT_NEW_IN_CAUTION)
+    await scene.normal(Scope.ACCOUNT, ACCOUNT)
+    return f"{outcome}; account in CAUTION"
+
+
+@asynccontextmanager
+async def without_the_venue(scene: FrontScene, *, is_silent: bool) -> AsyncIterator[None]:
+    """Cut every worker off from the venue for the length of the block, refusing or swallowing what it asks."""
+    for worker in scene.stack.workers:
+        if is_silent:
+            worker.venue.blackhole()
+        else:
+            await worker.venue.away()
+    try:
+        yield
+    finally:
+        for worker in scene.stack.workers:
+            if is_silent:
+                worker.venue.cut()
+                worker.venue.restore()
+            else:
+                await worker.venue.accept()
+
+
+async def cut_off(scene: FrontScene, *, is_silent: bool) -> str:
+    """Cut the workers off from the venue while entries are sent: a circuit opens, and that venue is in REDUCING.
+
+    An entry is denied then, a cancel keeps trying, and an exit passes and is sent once the venue can be reached again.
+    """
+    others = [f"{scene.base}N{number}/USDT@chaos" for number in range(_ENTRIES)]
+    await asyncio.gather(*(scene.gate.list_instrument(each) for each in others))
+    await scene.hold()
+    resting = await scene.rest()
+    try:
+        async with without_the_venue(scene, is_silent=is_silent):
+            await scene.gate.command(CommandName.CANCEL_ORDER, Scope.GLOBAL, resting.client_order_id)
+            sent = [scene.gate.wish(each, strength="0") for each in others]
+            for wish in sent:
+                await scene.speak(wish)
+            await scene.stage_is(Scope.VENUE, _VENUE, Stage.REDUCING, _OPEN_S)
+            lowered = "SELECT count(*) FROM risk_gate.stages WHERE stage <> 'normal' AND scope <> 'venue'"
+            require(await scene.gate.value(lowered) == 0, "another scope than the venue was brought down")
+            denied = await scene.refused(Kind.ENTRY, DenialCode.TRADING_REDUCING)
+            row = await scene.gate.order(resting)
+            require(row["status"] in ("new", "pending_cancel"), f"nobody can know that the order is {row['status']}")
+        await scene.one_order(resting, Kind.RESTING, "canceled")
+        await scene.stack.until_all_ready()
+        await scene.stage_is(Scope.VENUE, _VENUE, Stage.REDUCING)
+        sold = await scene.trade(Kind.EXIT)
+        for wish in sent:
+            verdict = await scene.verdict(wish)
+            if verdict["outcome"] == "approved":
+                await scene.at_most_one(wish)
+    finally:
+        await scene.normal(Scope.VENUE, _VENUE)
+    return f"venue in REDUCING; new: {denied}; exit: {sold}; the cancel was repeated"
+
+
+FRONT_OUTAGES = [
+    *(
+        Scenario(
+            "F07",
+            f"risk-gate: Postgres gone for everybody, {what}",
+            partial(without_postgres, is_approved=is_approved),
+            Turn.ALONE,
+            is_short=is_approved,
+            has_gate=True,
+        )
+        for what, is_approved in (("approved and not claimed", True), ("signal on its way", False))
+    ),
+    Scenario(
+        "F07",
+        "risk-gate: Postgres stopped for 12 s, signal on its way",
+        postgres_stopped,
+        Turn.ALONE,
+        needs_own_servers=True,
+        has_gate=True,
+    ),
+    Scenario(
+        "F22",
+        "risk-gate: every worker without the venue, which refuses",
+        partial(cut_off, is_silent=False),
+        Turn.ALONE,
+        is_short=True,
+        has_gate=True,
+    ),
+    Scenario(
+        "F22",
+        "risk-gate: every worker without the venue, which is silent",
+        partial(cut_off, is_silent=True),
+        Turn.ALONE,
+        has_gate=True,
+    ),
+]
