@@ -15,8 +15,8 @@ from risk_gate.domain.situation import Holding
 from risk_gate.handlers import booking, commands, deciding
 from risk_gate.handlers.watching import watch
 from sigmax.schemas.control import Alert, StageChanged
-from sigmax.schemas.orders import CancelRequested, Difference, OrderApproved
-from sigmax.schemas.types import Scope, Stage
+from sigmax.schemas.orders import CancelRequested, Difference, OrderApproved, OrderDenied, VenueHealth
+from sigmax.schemas.types import DenialCode, Scope, Stage
 
 ACCOUNT, VENUE, GLOBAL = (Scope.ACCOUNT, "paper"), (Scope.VENUE, "paper"), (Scope.GLOBAL, "global")
 INSTRUMENT = (Scope.INSTRUMENT, BTC)
@@ -304,3 +304,39 @@ async def test_two_replicas_climb_each_rung_once() -> None:
         await watch(fake.world)
     assert len(fake.state.standing.rungs) == 1
     assert len(fake.published(StageChanged)) == 1
+
+
+def a_health(fake: FakeWorld, name: str, *, is_circuit_open: bool) -> VenueHealth:
+    """Give a word of one worker."""
+    now = fake.clock.now()
+    return VenueHealth(
+        **VenueHealth.first(name, now),
+        account_id="paper",
+        venue="paper",
+        is_answering=True,
+        is_circuit_open=is_circuit_open,
+        as_of=now,
+    )
+
+
+async def test_f22_a_worker_that_stops_sending_brings_its_venue_to_reducing_and_nothing_else() -> None:
+    fake = FakeWorld()
+    await booking.on_venue_health(a_health(fake, "closed", is_circuit_open=False), fake.world)
+    assert stage_of(fake, VENUE) is Stage.NORMAL
+    for name in ("open", "open", "still open"):
+        await booking.on_venue_health(a_health(fake, name, is_circuit_open=True), fake.world)
+
+    assert stage_of(fake, VENUE) is Stage.REDUCING
+    assert (stage_of(fake, ACCOUNT), stage_of(fake, GLOBAL)) == (Stage.NORMAL, Stage.NORMAL)
+    assert [each.to_stage for each in fake.published(StageChanged)] == [Stage.REDUCING]
+    await deciding.on_signal(a_signal(at=fake.clock.now()), fake.world)
+    (denied,) = fake.published(OrderDenied)
+    assert denied.code is DenialCode.TRADING_REDUCING
+
+
+async def test_f22_an_open_circuit_makes_no_stage_milder() -> None:
+    fake = FakeWorld()
+    await commands.on_command(a_command("halt", at=fake.clock.now(), scope="venue", subject="paper"), fake.world)
+    await booking.on_venue_health(a_health(fake, "open", is_circuit_open=True), fake.world)
+
+    assert stage_of(fake, VENUE) is Stage.HALTED
