@@ -31,6 +31,11 @@ def approved(number: int) -> Any:
     return approval(number, instrument_id=BTC if number % 3 else ETH, is_exit=number % 4 == 0, quantity="4")
 
 
+def recorded(number: int) -> Order:
+    """Give an order as it is recorded; the venue of some keeps no client ids."""
+    return Order(approved(number), client_ids=number in (1, 3))
+
+
 def told(order: Order | None) -> Any:
     """Give what the two kinds of books must agree on of an order."""
     return None if order is None else replace(order, looks=replace(order.looks))
@@ -40,14 +45,14 @@ def add(number: int) -> Operation:
     async def work(books: Any, now: datetime) -> Any:
         async with books.open() as page:
             first = await page.first_time(approved(number))
-            return first, told(await page.add(Order(approved(number)), now))
+            return first, told(await page.add(recorded(number), now))
 
     return work
 
 
-def claim(instrument_id: str) -> Operation:
+def claim(instrument_id: str, known_ids: frozenset[str] | None) -> Operation:
     async def work(books: Any, now: datetime) -> Any:
-        found = await books.claim(("paper", instrument_id), now)
+        found = await books.claim(("paper", instrument_id), now, known_ids)
         return None if found is None else (found.order, sorted(found.stages, key=lambda each: each.scope))
 
     return work
@@ -79,7 +84,7 @@ def _stepped(order: Order, kind: str, draw: float, now: datetime) -> Order | Non
         return order.refused("no")
     if kind == "looked" and order.submission is Submission.UNKNOWN:
         looks = replace(order.looks, count=order.looks.count + 1, absences=1, absent_since=now)
-        return replace(order, looks=replace(looks, next_at=now + timedelta(seconds=draw)))
+        return replace(order, looks=replace(looks, next_at=now + timedelta(seconds=draw), is_unclear=draw > 0))
     return None
 
 
@@ -92,7 +97,7 @@ def book(number: int, trades: tuple[int, ...], *, is_final: bool) -> Operation:
             async with books.open() as page:
                 held = await page.lock(client_order_id, f"v{number}")
                 word = VenueWord(OrderStatus.CANCELED if is_final else OrderStatus.NEW)
-                after = seen(held.order, Sighting(f"v{number}", word), now)
+                after = seen(held.order, Sighting(f"v{number}", word, reference=f"branch {number}"), now)
                 shown = [_trade(number, each) for each in trades]
                 adopted = await page.adopt_orphans(after)
                 fresh = await page.add_fills(after, [*shown, *adopted], "poll", now)
@@ -226,7 +231,7 @@ def fail_in_the_middle(number: int) -> Operation:
         try:
             async with books.open() as page:
                 await page.first_time(approved(number))
-                await page.add(Order(approved(number)), now)
+                await page.add(recorded(number), now)
                 await page.block("never", now)
                 raise RuntimeError
         except RuntimeError:
@@ -249,6 +254,7 @@ def look() -> Operation:
                 await page.met_assets(),
                 await page.positions(),
                 sorted(await page.executions(BTC), key=lambda each: each.order_key),
+                [await page.is_owned(f"v{number}") for number in range(1, ORDERS + 1)],
             )
         return (
             sums,
@@ -257,6 +263,8 @@ def look() -> Operation:
             await books.orders_of(sightings),
             sorted(await books.unfinished(), key=lambda each: each.client_order_id),
             await books.owned(["v1", "v2", "v3"]),
+            await books.next_key("paper", now),
+            sorted(await books.unmatched(now - timedelta(seconds=5)), key=lambda each: each.client_order_id),
             await books.instruments(),
             sorted(await books.stages(), key=lambda each: each.scope),
             await books.account(),
@@ -283,10 +291,11 @@ def _drawn(chance: Random) -> tuple[str, Operation]:
     scope = chance.choice((Scope.GLOBAL, Scope.ACCOUNT))
     version = chance.randint(1, 3)
     to = chance.choice((Stage.NORMAL, Stage.HALTED))
+    known_ids = chance.choice((None, frozenset({"v8", "v9"}), frozenset({"v9"}), frozenset()))
     kind = chance.choice(("block", "release", "passed", "passed", "failed", "passed"))
     options = (
         (5, f"add {number}", add(number)),
-        (6, f"claim for {number}", claim(approved(number).instrument_id)),
+        (6, f"claim for {number}", claim(approved(number).instrument_id, known_ids)),
         (6, f"{step} {number}", become(number, step, chance.choice((0.0, 1.0)))),
         (5, f"book {number} {trades}", book(number, trades, is_final=chance.random() < 0.3)),
         (2, f"orphan {number}", orphan(number, chance.randint(1, 3))),

@@ -5,13 +5,16 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from order_worker.domain.growth import growth
+from order_worker.domain.matching import Match, Verdict, match
 from order_worker.domain.order import Order
 from order_worker.domain.sightings import Answer, Outcome, Sighting, Trade
-from order_worker.handlers import approvals, booking, resolving, sending
+from order_worker.handlers import approvals, booking, matching, resolving, sending
 from order_worker.handlers.desk import Desk
 from order_worker.ports import Claim
 from sigmax.domain.orders import SUBMISSIONS
@@ -29,11 +32,13 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 def send_before_the_commit(patch: pytest.MonkeyPatch) -> None:
     """The claim is written only after the request has left."""
 
-    async def claim(self: MemoryBooks, key: tuple[str, str], now: datetime) -> Claim | None:
+    async def claim(
+        self: MemoryBooks, key: tuple[str, str], now: datetime, known_ids: frozenset[str] | None = None
+    ) -> Claim | None:
         transaction = Transaction(self._server, self._process)
         try:
             await transaction.statement("claim asked")
-            claimed = await self._claim(transaction, key, now)
+            claimed = await self._claim(transaction, key, now, known_ids)
         finally:
             transaction.abort()
         if claimed is None:
@@ -139,13 +144,16 @@ def prove_absence_by_one_look(patch: pytest.MonkeyPatch) -> None:
 def claim_without_the_row(patch: pytest.MonkeyPatch) -> None:
     """Whoever saw the row waiting takes it, without holding it and without looking whether it still waits."""
 
-    async def claim(self: MemoryBooks, transaction: Transaction, key: tuple[str, str], now: datetime) -> Any:
+    async def claim(
+        self: MemoryBooks, transaction: Transaction, key: tuple[str, str], now: datetime, known_ids: Any
+    ) -> Any:
         for _, row in transaction.all("orders"):
             if row.order.key == key and str(row.order.submission) == "ready":
                 await self._process.hop("claiming", 0.005)
                 order = replace(
                     row.order, fence=row.order.fence + 1, claimed_at=now, send_deadline=now + self._terms.send
                 )
+                order = replace(order, known_ids=known_ids or frozenset())
                 order = replace(order, submission=next(each for each in SUBMISSIONS if str(each) == "sending"))
                 return OrderRow(order, row.number, now + self._terms.lease)
         return None
@@ -182,6 +190,45 @@ def tell_before_the_commit(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(MemoryBooks, "open", told_at_once)
 
 
+def forget_what_was_there_before(patch: pytest.MonkeyPatch) -> None:
+    """Without client ids: any venue order that looks like ours may be ours."""
+    patch.setattr(matching, "remembered", lambda _: frozenset())
+
+
+def take_the_first_of_several(patch: pytest.MonkeyPatch) -> None:
+    """Without client ids: of several venue orders that look like ours, the first is taken."""
+
+    def first(*values: Any) -> Match:
+        found = match(*values)
+        return Match(Verdict.FOUND, found.rows[:1]) if found.verdict is Verdict.SEVERAL else found
+
+    patch.setattr(matching, "match", first)
+
+
+def take_what_is_owned(patch: pytest.MonkeyPatch) -> None:
+    """Without client ids: what is another order of ours already is taken once more."""
+
+    async def nobodys(*_: object) -> bool:
+        return False
+
+    patch.setattr(matching, "match", lambda order, rivals, rows, _: match(order, rivals, rows, ()))
+    patch.setattr(MemoryPage, "is_owned", nobodys)
+
+
+def take_what_is_on_its_way(patch: pytest.MonkeyPatch) -> None:
+    """Without client ids: what another request may just be making is taken, and the first of several."""
+    patch.setattr(matching, "match", lambda order, _, rows, owned: match(order, (), rows, owned))
+
+
+def count_every_total_as_a_trade(patch: pytest.MonkeyPatch) -> None:
+    """Without ids of trades: what has filled in all is booked as often as it grows."""
+
+    def total(order: Order, sighting: Sighting, now: datetime) -> tuple[Trade, ...]:
+        return growth(replace(order, filled_quantity=Decimal(0), average_price=None), sighting, now)
+
+    patch.setattr(booking, "growth", total)
+
+
 PLANTED: dict[str, tuple[Plant, str]] = {
     plant.__name__: (plant, invariant)
     for plant, invariant in (
@@ -197,6 +244,11 @@ PLANTED: dict[str, tuple[Plant, str]] = {
         (ignore_the_halt, "I6"),
         (believe_every_approval, "I5"),
         (tell_before_the_commit, "I7"),
+        (forget_what_was_there_before, "I2"),
+        (take_the_first_of_several, "I2"),
+        (take_what_is_owned, "I2"),
+        (take_what_is_on_its_way, "I2"),
+        (count_every_total_as_a_trade, "I3"),
     )
 }
 """Each bug, with the invariant that it must be seen to break."""

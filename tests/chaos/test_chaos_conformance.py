@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from chaos_builders import BTC, NOW, TERMS
-from chaos_operations import approved, operations
+from chaos_operations import approved, operations, recorded
 
 from order_worker.adapters.books import Books
 from order_worker.domain.order import Order
@@ -102,6 +102,20 @@ async def _two_claims_at_once(one: Any, other: Any) -> list[Any]:
     await _begin(one, 1, 2)
     claims = await asyncio.gather(one.claim(KEY, NOW), other.claim(KEY, NOW), one.claim(KEY, NOW))
     return [sorted(each.order.client_order_id for each in claims if each is not None)]
+
+
+async def _one_request_of_an_account_without_client_ids(one: Any, other: Any) -> list[Any]:
+    await _begin(one)
+    for number in (2, 6):  # of two instruments
+        async with one.open() as page:
+            await page.add(recorded(number), NOW)
+    keys = {number: approved(number).instrument_id for number in (2, 6)}
+    assert len(set(keys.values())) == len(keys)
+    claims = await asyncio.gather(
+        *(books.claim(("paper", keys[number]), NOW, frozenset({"v9"})) for books in (one, other) for number in keys)
+    )
+    found = [each.order for each in claims if each is not None]
+    return [len(found), [each.known_ids for each in found], await one.next_key("paper", NOW)]
 
 
 async def _a_claim_waits_for_who_holds_the_row(one: Any, other: Any) -> list[Any]:
@@ -206,6 +220,7 @@ async def _an_exit_goes_past_an_unknown_entry_once_it_was_looked_for_and_is_cove
     "play",
     [
         _two_claims_at_once,
+        _one_request_of_an_account_without_client_ids,
         _a_claim_waits_for_who_holds_the_row,
         _a_claim_goes_on_when_the_row_was_given_back,
         _resolvers_leave_each_others_rows_alone,

@@ -18,7 +18,7 @@ from order_worker.domain.health import Health
 from order_worker.domain.order import Order
 from order_worker.domain.permission import StageRow
 from order_worker.domain.reconciling import Held
-from order_worker.domain.sightings import Answer, Outcome, Sighting, Trade
+from order_worker.domain.sightings import Answer, Capabilities, Outcome, Sighting, Trade
 from order_worker.handlers.desk import Desk
 from order_worker.ports import (
     Account,
@@ -102,7 +102,8 @@ class FakePage:
 
     async def save(self, order: Order, now: datetime) -> bool:
         self.store.orders[order.client_order_id] = order
-        return any(each.key == order.key and each.submission is Submission.READY for each in self.store.orders.values())
+        waiting = [each for each in self.store.orders.values() if each.submission is Submission.READY]
+        return any(each.key == order.key or not order.client_ids for each in waiting)
 
     async def expired(self, now: datetime, limit: int) -> list[Order]:
         waiting = [each for each in self.store.orders.values() if each.submission is Submission.READY]
@@ -133,6 +134,9 @@ class FakePage:
             if venue_order_id == each.venue_order_id or client_order_id == each.client_order_id
         ]
         return Locked(self.store.account, self.store.orders[client_order_id], bool(orphans))
+
+    async def is_owned(self, venue_order_id: str) -> bool:
+        return any(each.venue_order_id == venue_order_id for each in self.store.orders.values())
 
     async def block(self, reason: str, now: datetime) -> None:
         self.store.account = replace(self.store.account, blocked_reason=reason, blocked_at=now)
@@ -252,33 +256,58 @@ class FakeBooks:
                 raise self.faults.pop(0)
             self.store = draft
 
-    async def claim(self, key: tuple[str, str], now: datetime) -> Claim | None:
+    async def claim(
+        self, key: tuple[str, str], now: datetime, known_ids: frozenset[str] | None = None
+    ) -> Claim | None:
         async with self.open() as page:
             store = page.store
-            mine = [each for each in store.orders.values() if each.key == key]
-            mine.sort(key=lambda each: not each.approved.reduce_only)
-            if not store.is_reconciled or store.account.blocked_reason is not None:
+            order = self._next(store, now, key)
+            if order is None or not (order.client_ids or known_ids is not None):
                 return None
-            if any(each.submission is Submission.SENDING for each in mine):
-                return None
-            unknown = [each for each in mine if each.submission is Submission.UNKNOWN]
-            held = abs(store.positions.get(key[1], PositionRow(Position(), None)).position.quantity)
-            for order in mine:
-                is_exit = order.approved.reduce_only and order.approved.quantity <= held
-                waits = [each for each in unknown if not (is_exit and each.looks.count)]
-                is_due = order.not_before is None or order.not_before <= now
-                if order.submission is Submission.READY and is_due and not waits:
-                    claimed = replace(
-                        order,
-                        submission=Submission.SENDING,
-                        fence=order.fence + 1,
-                        claimed_at=now,
-                        send_deadline=now + TERMS.send,
-                    )
-                    store.orders[order.client_order_id] = claimed
-                    store.leases[order.client_order_id] = now + TERMS.lease
-                    return Claim(claimed, store.stages)
+            claimed = replace(
+                order,
+                submission=Submission.SENDING,
+                fence=order.fence + 1,
+                claimed_at=now,
+                send_deadline=now + TERMS.send,
+                known_ids=known_ids or frozenset(),
+            )
+            store.orders[order.client_order_id] = claimed
+            store.leases[order.client_order_id] = now + TERMS.lease
+            return Claim(claimed, store.stages)
+
+    async def next_key(self, account_id: str, now: datetime) -> tuple[str, str] | None:
+        order = self._next(self.store, now)
+        return None if order is None else order.key
+
+    def _next(self, store: Store, now: datetime, key: tuple[str, str] | None = None) -> Order | None:
+        """Give what may go next: of a key, or of the whole account where the venue keeps no client ids."""
+        waiting = [each for each in store.orders.values() if each.submission is Submission.READY]
+        waiting = [each for each in waiting if key in (None, each.key)]
+        if not store.is_reconciled or store.account.blocked_reason is not None:
             return None
+        for order in sorted(waiting, key=lambda each: not each.approved.reduce_only):
+            lane = [each for each in store.orders.values() if each.key == order.key or not each.client_ids]
+            held = abs(store.positions.get(order.key[1], PositionRow(Position(), None)).position.quantity)
+            is_exit = order.approved.reduce_only and order.approved.quantity <= held
+            unknown = [each for each in lane if each.submission is Submission.UNKNOWN]
+            is_behind = any(not (is_exit and each.looks.count) for each in unknown)
+            is_due = order.not_before is None or order.not_before <= now
+            if is_due and not is_behind and all(each.submission is not Submission.SENDING for each in lane):
+                return order
+        return None
+
+    async def unmatched(self, claimed_since: datetime) -> list[Order]:
+        return [
+            each
+            for each in self.store.orders.values()
+            if not each.client_ids
+            and each.venue_order_id is None
+            and (
+                each.submission in (Submission.SENDING, Submission.UNKNOWN)
+                or (each.submission is Submission.ABSENT and each.looks.absences and each.claimed_at >= claimed_since)
+            )
+        ]
 
     async def ready_keys(self, now: datetime, limit: int) -> dict[tuple[str, str], bool]:
         ready = [each for each in self.store.orders.values() if each.submission is Submission.READY]
@@ -334,6 +363,7 @@ class FakeVenue:
         self.clock_gap = timedelta()
         self.money: dict[str, Decimal] = {}
         self.health = Health()
+        self.capabilities = Capabilities()
 
     async def submit(self, order: Order) -> Answer:
         step = self.script.pop(0) if self.script else "accept"

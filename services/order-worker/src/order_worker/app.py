@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -10,6 +11,7 @@ import structlog
 
 from order_worker.adapters.books import Books
 from order_worker.adapters.budget import RedisBudget
+from order_worker.adapters.endpoints import hosts_of
 from order_worker.adapters.instruments import RedisInstruments
 from order_worker.adapters.stream import UserStream
 from order_worker.adapters.venue import CcxtVenue, exchange_settings
@@ -17,13 +19,13 @@ from order_worker.adapters.watching import Watch
 from order_worker.domain.budget import Told
 from order_worker.domain.terms import Terms
 from order_worker.handlers.approvals import on_cancel_requested, on_order_approved, on_stage_changed
+from order_worker.handlers.commands import on_command
 from order_worker.handlers.desk import Desk
 from order_worker.handlers.guarding import guard
 from order_worker.handlers.health import ask_clock, tell_health
 from order_worker.handlers.reconciling import reconcile
 from order_worker.handlers.resolving import resolve_due
 from order_worker.handlers.sending import sweep
-from order_worker.handlers.transfers import on_command
 from order_worker.handlers.working import on_sightings, on_trades, poll
 from order_worker.settings import Settings
 from sigmax.domain.settlement import Calendar
@@ -63,7 +65,8 @@ def terms_of(settings: Settings) -> Terms:
         recv_window=timedelta(milliseconds=settings.recv_window_ms),
         lease=timedelta(seconds=settings.lease_s),
         first_look=timedelta(seconds=settings.first_look_s),
-        absence_window=timedelta(seconds=settings.absence_window_s),
+        absence_window=settings.absence_window,
+        absence_looks_min=settings.absence_looks,
     )
 
 
@@ -74,12 +77,22 @@ async def wire(service: Service) -> AsyncIterator[None]:
     assert isinstance(settings, Settings)
     terms = terms_of(settings)
     venue_settings = exchange_settings(settings.venue_url, *settings.key_pair, terms)
+    hosts = hosts_of(settings.venue_class, venue_settings, settings.venue_spare_url)
+    terms = replace(terms, hosts=hosts, key_fingerprint=settings.key_fingerprint)
+    log.info("trades_as", mode=terms.mode, hosts=hosts, key_fingerprint=terms.key_fingerprint)
     budget = RedisBudget(service.redis, settings.venue, service.clock, settings.limits(Told()))
-    venue = CcxtVenue(settings.venue_class, venue_settings, service.clock, terms, budget)
+    venue = CcxtVenue(
+        settings.venue_class,
+        venue_settings,
+        service.clock,
+        terms,
+        budget,
+        spare_url=settings.venue_spare_url,
+        capabilities=settings.capabilities,
+    )
     books = Books(service.database, terms)
     watch = Watch(service.database, settings.account_id)
     desk = Desk(books, venue, RedisInstruments(service.redis), service.clock, terms, budget)
-
     async def reconcile_again() -> None:
         if desk.is_reconciled:  # the first time has its own loop
             await reconcile(desk)
@@ -90,6 +103,7 @@ async def wire(service: Service) -> AsyncIterator[None]:
         on_sightings=lambda sightings: on_sightings(desk, sightings, "stream"),
         on_trades=lambda trades: on_trades(desk, trades, "stream"),
         on_connected=reconcile_again,
+        capabilities=settings.capabilities,
     )
 
     async def learn_limits() -> None:

@@ -10,10 +10,11 @@ from typing import Protocol
 from order_worker.domain.booking import Transaction
 from order_worker.domain.budget import Kind, Told
 from order_worker.domain.health import Health
+from order_worker.domain.matching import Listed
 from order_worker.domain.order import Order
 from order_worker.domain.permission import StageRow
 from order_worker.domain.reconciling import Held
-from order_worker.domain.sightings import Answer, Sighting, Trade
+from order_worker.domain.sightings import Answer, Capabilities, Sighting, Trade
 from sigmax.domain.ledger import Execution, Position
 from sigmax.schemas.base import Message
 from sigmax.schemas.control import StageChanged
@@ -56,6 +57,11 @@ class VenuePort(Protocol):
         """Say which kinds of requests are answered."""
         ...
 
+    @property
+    def capabilities(self) -> Capabilities:
+        """Say what the venue keeps and tells of our orders; the same for as long as the process runs."""
+        ...
+
     async def submit(self, order: Order) -> Answer:
         """Send one order, once, before its deadline. Never raises for what the venue or the network does."""
         ...
@@ -65,7 +71,10 @@ class VenuePort(Protocol):
         ...
 
     async def find(self, order: Order) -> Sighting | None:
-        """Ask for an order by its client id; None when the venue does not know it. Raises `VenueError`."""
+        """Ask for an order by the venue's id, or else by ours; None when the venue does not know it.
+
+        Raises `VenueError`, also where the venue keeps no id of ours and gave none of its own.
+        """
         ...
 
     async def order(self, symbol: str, venue_order_id: str) -> Sighting | None:
@@ -76,12 +85,20 @@ class VenuePort(Protocol):
         """Give the orders that rest. Raises `VenueError`."""
         ...
 
+    async def orders(self, symbol: str, since: datetime) -> list[Listed]:
+        """Give every order placed since a time, whatever became of it, every page.
+
+        Raises `VenueError` unless each page was answered, and for an empty list right after an error: neither says
+        that anything is not there.
+        """
+        ...
+
     async def trades_of(self, order: Order) -> list[Trade]:
-        """Give the trades of one order that the venue has. Raises `VenueError`."""
+        """Give the trades of one order that the venue has; none where they have no ids. Raises `VenueError`."""
         ...
 
     async def trades(self, symbol: str, since: datetime) -> list[Trade]:
-        """Give our trades from a time on, every page. Raises `VenueError`."""
+        """Give our trades from a time on, every page; none where they have no ids. Raises `VenueError`."""
         ...
 
     async def balances(self) -> dict[str, Decimal]:
@@ -198,7 +215,10 @@ class PagePort(Protocol):
         ...
 
     async def save(self, order: Order, now: datetime) -> bool:
-        """Write an order's state; True when another order of its key waits to be sent."""
+        """Write an order's state; True when another one waits that may be sent after it.
+
+        That is one of its account and instrument, or of its account where the venue keeps no client ids.
+        """
         ...
 
     async def expired(self, now: datetime, limit: int) -> list[Order]:
@@ -220,6 +240,10 @@ class PagePort(Protocol):
 
     async def lock(self, client_order_id: str, venue_order_id: str) -> Locked:
         """Give the account and the order, locked in this turn. Raises `LookupError` for an order that is gone."""
+        ...
+
+    async def is_owned(self, venue_order_id: str) -> bool:
+        """Say whether a venue order is ours by now; asked with the account's row locked, it stays so."""
         ...
 
     async def block(self, reason: str, now: datetime) -> None:
@@ -293,8 +317,24 @@ class BooksPort(Protocol):
         """Open a transaction."""
         ...
 
-    async def claim(self, key: tuple[str, str], now: datetime) -> Claim | None:
-        """Claim the next order of a key, and commit. None when there is none, or none may go now."""
+    async def claim(
+        self, key: tuple[str, str], now: datetime, known_ids: frozenset[str] | None = None
+    ) -> Claim | None:
+        """Claim the next order of a key, and commit. None when there is none, or none may go now.
+
+        An order of a venue without client ids is claimed with `known_ids`, the venue orders that are there already.
+        """
+        ...
+
+    async def next_key(self, account_id: str, now: datetime) -> tuple[str, str] | None:
+        """Give the key of the order that may go next in an account whose venue keeps no client ids."""
+        ...
+
+    async def unmatched(self, claimed_since: datetime) -> list[Order]:
+        """Give the orders without client ids that may be at the venue and have no id of its own yet, unlocked.
+
+        They are in flight, unknown, or were claimed since a time and proven absent.
+        """
         ...
 
     async def ready_keys(self, now: datetime, limit: int) -> Mapping[tuple[str, str], bool]:

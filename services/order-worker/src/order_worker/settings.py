@@ -3,17 +3,21 @@
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
+from hashlib import sha256
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
 from order_worker.domain.budget import Limits, Told, limits_of
+from order_worker.domain.sightings import Capabilities
 from sigmax.domain.approval import KEY_BYTES_MIN
 from sigmax.domain.settlement import MARKETS, Market
 from sigmax.runtime.audit import AuditedSettings
 from sigmax.schemas.types import Mode
 
 _PAPER_KEY = "paper"
+_ABSENCE_S = 30.0
+_ABSENCE_WITHOUT_IDS_S = 120.0
 
 
 class Settings(AuditedSettings):
@@ -30,6 +34,8 @@ class Settings(AuditedSettings):
     """The name of the ccxt class."""
     venue_url: str | None = Field(default=None, pattern=r"^https?://")
     """Takes the place of the venue's own hosts; needed on paper."""
+    venue_spare_url: str | None = Field(default=None, pattern=r"^https?://")
+    """Another address of the same venue: where requests go once one at the first was not answered."""
     venue_api_key: SecretStr | None = None
     venue_api_secret: SecretStr | None = None
     approval_key: SecretStr
@@ -42,9 +48,17 @@ class Settings(AuditedSettings):
     may still follow a halt."""
     lease_s: float = Field(default=10.0, gt=0)
     """From the claim to the moment at which another worker asks what became of it."""
-    absence_window_s: float = Field(default=30.0, gt=0)
+    venue_client_ids: bool = True
+    """The venue keeps our id of an order. Where not (KIS), one order at a time is in flight for the whole account, and
+    an unknown one is told from the others by what it looks like."""
+    venue_execution_ids: bool = True
+    """The venue gives each trade an id. Where not (KIS), the growth of what an order has filled stands for a trade."""
+    absence_window_s: float | None = Field(default=None, gt=0)
     """How long the venue must have missed an order before it counts as absent; never less than twice `recv_window`
-    and `submit_timeout_s` together."""
+    and `submit_timeout_s` together. None is 30 s, and 120 s without client ids: there no `recvWindow` keeps a late
+    request out, and lists lag."""
+    absence_looks: int = Field(default=3, ge=3, le=100)
+    """How many successful looks must have missed it."""
     first_look_s: float = Field(default=2.0, gt=0)
     orders_10s: int | None = Field(default=None, ge=1, le=1_000_000)
     """Orders that all replicas together may send in ten seconds. None asks the venue, and takes 50 where it does not
@@ -75,6 +89,8 @@ class Settings(AuditedSettings):
             raise ValueError(f"approval_key needs at least {KEY_BYTES_MIN} bytes")
         if MARKETS[self.market].settlement_days and not self.holidays:
             raise ValueError(f"market {self.market} settles on business days: holidays names those that are none")
+        if not self.venue_execution_ids and self.rules.fee_bps is None:
+            raise ValueError("a venue that names no trades tells no fees either: fee_bps says them")
         has_key = self.venue_api_key is not None and self.venue_api_secret is not None
         if self.account_mode is Mode.LIVE and not has_key:
             raise ValueError("live trading needs the secrets venue_api_key and venue_api_secret")
@@ -85,6 +101,17 @@ class Settings(AuditedSettings):
     def limits(self, told: Told) -> Limits:
         """Give the request budget, from these settings and from what the venue says."""
         return limits_of(self.orders_10s, self.cancels_10s, self.weight_1m, told)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Give what the venue keeps and tells of our orders."""
+        return Capabilities(client_ids=self.venue_client_ids, execution_ids=self.venue_execution_ids)
+
+    @property
+    def absence_window(self) -> timedelta:
+        """Give the time over which an order must be missed."""
+        usual_s = _ABSENCE_S if self.venue_client_ids else _ABSENCE_WITHOUT_IDS_S
+        return timedelta(seconds=usual_s if self.absence_window_s is None else self.absence_window_s)
 
     @property
     def rules(self) -> Market:
@@ -102,6 +129,11 @@ class Settings(AuditedSettings):
         if self.venue_api_key is None or self.venue_api_secret is None:
             return _PAPER_KEY, _PAPER_KEY
         return self.venue_api_key.get_secret_value(), self.venue_api_secret.get_secret_value()
+
+    @property
+    def key_fingerprint(self) -> str:
+        """Tell this venue key from another, and nothing of it."""
+        return sha256(f"sigmax venue key {self.key_pair[0]}".encode()).hexdigest()[:16]
 
     @property
     def submit_timeout(self) -> timedelta:

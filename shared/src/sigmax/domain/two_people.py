@@ -14,7 +14,9 @@ APPROVAL_AGE_MAX = timedelta(minutes=10)
 _CLOCK_SKEW_MAX = timedelta(seconds=5)
 """An approval from further in the future means that a clock is off: its age says nothing then."""
 
-_ALWAYS = frozenset({CommandName.SET_LIMITS, CommandName.RELEASE, CommandName.BOOK_TRANSFER})
+_ALWAYS = frozenset(
+    {CommandName.SET_LIMITS, CommandName.RELEASE, CommandName.BOOK_TRANSFER, CommandName.IDENTIFY_ORDER}
+)
 _STOPPED = frozenset({Stage.HALTED, Stage.LOCKED})
 
 

@@ -40,6 +40,9 @@ class CommandName(StrEnum):
     """Take a latch off: a strategy or instrument that a control locked, or a fill that nobody could explain."""
     BOOK_TRANSFER = "book_transfer"
     """A deposit or, below zero, a withdrawal made beside the platform: `values["asset"]`, `values["amount"]`."""
+    IDENTIFY_ORDER = "identify_order"
+    """Say which of the venue's orders an unknown one is: `values["client_order_id"]`, and `values["venue_order_id"]`,
+    empty where it is none of them. For venues that keep no client ids."""
 
 
 class Command(Message):

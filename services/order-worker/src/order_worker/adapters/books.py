@@ -23,28 +23,43 @@ _RECENT = timedelta(seconds=10)
 """Entries younger than this stay above the checkpoint: a reconciliation tells them apart."""
 _RECONCILED_AGE_MAX = timedelta(seconds=180)
 
+# Nothing is sent behind a request in flight, nor behind an unknown one. An exit waits for the first look, then goes
+# when so much is proven to be held.
+_IN_THE_WAY = """
+    (b.submission = 'sending' OR b.submission = 'unknown' AND NOT (
+        o.reduce_only AND b.looks > 0 AND o.quantity <= COALESCE(
+            (SELECT abs(p.quantity) FROM positions p
+             WHERE p.account_id = :account_id AND p.instrument_id = o.instrument_id), 0)))
+"""
+_MAY_GO = f"""
+    o.account_id = :account_id AND o.submission = 'ready' AND (o.not_before IS NULL OR o.not_before <= :now)
+    AND EXISTS (SELECT FROM accounts a WHERE a.account_id = :account_id AND a.is_reconciled
+                AND a.blocked_reason IS NULL AND a.reconciled_at >= :reconciled_since)
+    AND NOT EXISTS (SELECT FROM orders b WHERE b.account_id = :account_id AND b.instrument_id = o.instrument_id
+                    AND {_IN_THE_WAY})
+    -- Without client ids the whole account is one lane: what is not answered could not be told apart.
+    AND (o.client_ids OR NOT EXISTS (SELECT FROM orders b WHERE b.account_id = :account_id
+                                     AND b.submission IN ('sending', 'unknown') AND NOT b.client_ids AND {_IN_THE_WAY}))
+"""  # noqa: S608 (the statement is a constant)
 _CLAIM = text(
     f"""
     UPDATE orders SET submission = 'sending', fence = fence + 1, worker = :worker, claimed_at = :now,
-        send_deadline = :send_deadline, lease_until = :lease_until, updated_at = :now
+        send_deadline = :send_deadline, lease_until = :lease_until, updated_at = :now,
+        known_venue_ids = CAST(:known_ids AS text[])
     WHERE order_id = (
         SELECT o.order_id FROM orders o
-        WHERE o.account_id = :account_id AND o.instrument_id = :instrument_id AND o.submission = 'ready'
-          AND (o.not_before IS NULL OR o.not_before <= :now)
-          AND EXISTS (SELECT FROM accounts a WHERE a.account_id = :account_id AND a.is_reconciled
-                      AND a.blocked_reason IS NULL AND a.reconciled_at >= :reconciled_since)
-          AND NOT EXISTS (SELECT FROM orders s WHERE s.account_id = :account_id AND s.instrument_id = :instrument_id
-                          AND s.submission = 'sending')
-          AND NOT EXISTS (SELECT FROM orders u WHERE u.account_id = :account_id AND u.instrument_id = :instrument_id
-                          AND u.submission = 'unknown'
-                          -- An exit waits for the first look, then goes when so much is proven to be held.
-                          AND NOT (o.reduce_only AND u.looks > 0 AND o.quantity <= COALESCE(
-                              (SELECT abs(p.quantity) FROM positions p
-                               WHERE p.account_id = :account_id AND p.instrument_id = :instrument_id), 0)))
+        WHERE o.instrument_id = :instrument_id AND (o.client_ids OR CAST(:known_ids AS text[]) IS NOT NULL)
+          AND {_MAY_GO}
         ORDER BY o.reduce_only DESC, o.order_id LIMIT 1 FOR UPDATE)
       AND submission = 'ready'
     RETURNING {ORDER_COLUMNS}, (SELECT json_agg(row_to_json(g))::text FROM stages g) AS stages
     """  # noqa: S608 (columns are constants)
+)
+_NEXT_KEY = text(
+    f"""
+    SELECT o.account_id, o.instrument_id FROM orders o WHERE NOT o.client_ids AND {_MAY_GO}
+    ORDER BY o.reduce_only DESC, o.order_id LIMIT 1
+    """  # noqa: S608 (the statement is a constant)
 )
 _READY_KEYS = text(
     """
@@ -56,6 +71,10 @@ _READY_KEYS = text(
 _SELECT = f"SELECT {ORDER_COLUMNS} FROM orders WHERE account_id = :account_id"  # noqa: S608 (columns are constants)
 _ORDERS_OF = text(
     f"{_SELECT} AND (venue_order_id = ANY(CAST(:venue_ids AS text[])) OR client_order_id = ANY(CAST(:ids AS text[])))"
+)
+_UNMATCHED = text(
+    f"{_SELECT} AND NOT client_ids AND venue_order_id IS NULL AND (submission IN ('sending', 'unknown')"
+    " OR submission = 'absent' AND absences > 0 AND claimed_at >= :since) ORDER BY order_id"
 )
 _UNFINISHED = text(
     f"{_SELECT} AND status IN ('pending_new', 'new', 'partially_filled', 'pending_cancel') AND submission <> 'ready'"
@@ -111,7 +130,7 @@ class Books:
                 {"account_id": self._terms.account_id},
             )
 
-    async def claim(self, key: tuple[str, str], now: datetime) -> Claim | None:
+    async def claim(self, key: tuple[str, str], now: datetime, known_ids: frozenset[str] | None = None) -> Claim | None:
         """Claim the next order of a key, and commit. None when there is none, or none may go now."""
         terms = self._terms
         values = {
@@ -122,16 +141,27 @@ class Books:
             "send_deadline": now + terms.send,
             "lease_until": now + terms.lease,
             "reconciled_since": now - _RECONCILED_AGE_MAX,
+            "known_ids": None if known_ids is None else sorted(known_ids),
         }
         try:
             async with self._database.reading() as session:  # one statement, committed by itself
                 row = (await (await session.connection()).execute(_CLAIM, values)).first()
         except IntegrityError:
-            return None  # another worker has a request of this key in flight
+            return None  # another worker has a request of this key, or of this account, in flight
         if row is None:
             return None
         stages: list[dict[str, Any]] = json.loads(row.stages or "[]")
         return Claim(order_of(row), tuple(stage_of(each) for each in stages))
+
+    async def next_key(self, account_id: str, now: datetime) -> tuple[str, str] | None:
+        """Give the key of the order that may go next in an account whose venue keeps no client ids."""
+        values = {"account_id": account_id, "now": now, "reconciled_since": now - _RECONCILED_AGE_MAX}
+        rows = await self._read(_NEXT_KEY, **values)
+        return (rows[0].account_id, rows[0].instrument_id) if rows else None
+
+    async def unmatched(self, claimed_since: datetime) -> list[Order]:
+        """Give the orders without client ids that may be at the venue and have no id of its own yet, unlocked."""
+        return [order_of(row) for row in await self._read(_UNMATCHED, since=claimed_since)]
 
     async def ready_keys(self, now: datetime, limit: int) -> dict[tuple[str, str], bool]:
         """Give the keys that have an order waiting, and whether one of these is an exit: those first."""

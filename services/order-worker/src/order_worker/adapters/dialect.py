@@ -6,9 +6,10 @@ from decimal import Decimal
 from typing import Any
 
 from order_worker.domain.budget import Limit, Told
-from order_worker.domain.sightings import Sighting, Trade
+from order_worker.domain.matching import Listed
+from order_worker.domain.sightings import ALL_IDS, Capabilities, Sighting, Trade
 from sigmax.domain.orders import VenueWord
-from sigmax.schemas.types import Liquidity, OrderStatus, Side
+from sigmax.schemas.types import Liquidity, OrderStatus, OrderType, Side
 
 _STATUSES = {
     "closed": OrderStatus.FILLED,
@@ -16,12 +17,22 @@ _STATUSES = {
     "expired": OrderStatus.EXPIRED,
     "rejected": OrderStatus.REJECTED,
 }
+LISTED_TYPES = {
+    "market": OrderType.MARKET,
+    "limit": OrderType.LIMIT,
+    "stop_loss": OrderType.STOP,
+    "stop_loss_limit": OrderType.STOP_LIMIT,
+}
+"""The types of orders that we send, in ccxt's words."""
 
 
-def sighting_of(order: dict[str, Any], client_order_id: str | None = None) -> Sighting:
+def sighting_of(
+    order: dict[str, Any], client_order_id: str | None = None, capabilities: Capabilities = ALL_IDS
+) -> Sighting:
     """Read an order. Raises `ValueError` or `KeyError` for one that has no id.
 
-    `client_order_id` replaces the one in the answer: the answer to a cancel names the cancel.
+    `client_order_id` replaces the one in the answer: the answer to a cancel names the cancel. Where the venue keeps no
+    ids of ours or of trades, what it says in their place is not read.
     """
     venue_order_id = _named(order, "id")
     filled = Decimal(order.get("filled") or 0)
@@ -30,13 +41,36 @@ def sighting_of(order: dict[str, Any], client_order_id: str | None = None) -> Si
         status = OrderStatus.PARTIALLY_FILLED if filled else OrderStatus.NEW
     # A trade inside an answer to a submit leaves out what the order says already.
     shared = {name: order.get(name) for name in ("symbol", "side", "timestamp")} | {"order": venue_order_id}
-    trades = tuple(trade_of(shared | _present(trade), client_order_id) for trade in order.get("trades") or ())
+    named = (order.get("trades") or ()) if capabilities.execution_ids else ()
+    trades = tuple(trade_of(shared | _present(trade), client_order_id) for trade in named)
+    named_by_us = order.get("clientOrderId") if capabilities.client_ids else None
+    notional = None if capabilities.execution_ids else order.get("cost")
     return Sighting(
         venue_order_id=venue_order_id,
         word=VenueWord(status, filled),
-        client_order_id=client_order_id or order.get("clientOrderId"),
+        client_order_id=client_order_id or named_by_us,
         symbol=order.get("symbol"),
         trades=trades,
+        reference=(order.get("info") or {}).get("branch"),
+        filled_notional=None if notional is None else Decimal(notional),
+        changed_at=_time(order.get("lastUpdateTimestamp")),
+    )
+
+
+def listed_of(order: dict[str, Any], capabilities: Capabilities = ALL_IDS) -> Listed:
+    """Read a row of the venue's list of orders. Raises `ValueError` or `KeyError` for one that lacks what it was."""
+    order_type = LISTED_TYPES[_named(order, "type")]
+    is_at_market = order_type in (OrderType.MARKET, OrderType.STOP)
+    is_stop = order_type in (OrderType.STOP, OrderType.STOP_LIMIT)
+    return Listed(
+        sighting=sighting_of(order, capabilities=capabilities),
+        symbol=_named(order, "symbol"),
+        side=Side(_named(order, "side")),
+        quantity=Decimal(_named(order, "amount")),
+        order_type=order_type,
+        limit_price=None if is_at_market else Decimal(_named(order, "price")),
+        trigger_price=Decimal(_named(order, "triggerPrice")) if is_stop else None,
+        placed_at=datetime.fromtimestamp(int(_named(order, "timestamp")) / 1000, UTC),
     )
 
 
@@ -73,6 +107,10 @@ def told_of(rate_limits: Iterable[dict[str, Any]]) -> Told:
 
 
 _SECONDS = {"SECOND": 1.0, "MINUTE": 60.0}
+
+
+def _time(milliseconds: Any) -> datetime | None:
+    return None if milliseconds is None else datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
 
 
 def _told_by_stream(raw: dict[str, Any]) -> str | None:

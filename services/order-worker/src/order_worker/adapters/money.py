@@ -154,6 +154,12 @@ class MoneyPage:
         account = Account(row.account_sequence, row.blocked_reason, row.blocked_at, row.reconciled_at)
         return Locked(account, order_of(row), row.has_orphans)
 
+    async def is_owned(self, venue_order_id: str) -> bool:
+        """Say whether a venue order is ours by now; asked with the account's row locked, it stays so."""
+        query = "SELECT EXISTS (SELECT FROM orders WHERE account_id = :account_id AND venue_order_id = :id)"
+        values = {"account_id": self._terms.account_id, "id": venue_order_id}
+        return bool((await self._connection.execute(text(query), values)).scalar())
+
     async def block(self, reason: str, now: datetime) -> None:
         """Stop all sends of the account until a person releases it."""
         await self._connection.execute(

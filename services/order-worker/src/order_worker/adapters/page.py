@@ -27,8 +27,8 @@ _SET = ", ".join(f"{column} = :{column}" for column in STATE_COLUMNS)
 _SAVE = text(
     f"""
     UPDATE orders SET {_SET}, updated_at = :now WHERE client_order_id = :client_order_id
-    RETURNING EXISTS (SELECT FROM orders o WHERE o.account_id = orders.account_id
-                      AND o.instrument_id = orders.instrument_id AND o.submission = 'ready')
+    RETURNING EXISTS (SELECT FROM orders o WHERE o.account_id = orders.account_id AND o.submission = 'ready'
+                      AND (o.instrument_id = orders.instrument_id OR NOT orders.client_ids))
     """  # noqa: S608 (columns are constants)
 )
 _BY_CLIENT_ID = text(f"SELECT {ORDER_COLUMNS} FROM orders WHERE client_order_id = :id FOR UPDATE")  # noqa: S608
@@ -72,7 +72,7 @@ class Page(MoneyPage):
 
     async def add(self, order: Order, now: datetime) -> Order | None:
         """Add an order, and give it, with the wish of a cancel that came before it; None when it is there already."""
-        values = {**approved_of(order.approved, order.symbol, now), **state_of(order)}
+        values = {**approved_of(order, now), **state_of(order)}
         row = (await self._connection.execute(_ADD, values)).first()
         return None if row is None else replace(order, cancel_wanted=row.cancel_wanted)
 
@@ -82,7 +82,7 @@ class Page(MoneyPage):
         return None if row is None else order_of(row)
 
     async def save(self, order: Order, now: datetime) -> bool:
-        """Write an order's state; True when another order of its key waits to be sent."""
+        """Write an order's state; True when another one waits that may be sent after it."""
         values = {**state_of(order), "now": now, "client_order_id": order.client_order_id}
         if order.acked_at == now:  # it is this change that tells of the venue's acceptance
             metrics.approval_to_accepted.observe((now - order.approved.occurred_at).total_seconds())

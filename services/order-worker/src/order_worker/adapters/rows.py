@@ -14,9 +14,10 @@ from sigmax.schemas.orders import OrderApproved
 from sigmax.schemas.types import Liquidity, OrderStatus, Scope, Side, Stage, Submission
 
 ORDER_COLUMNS = (
-    "approved::text AS approved, status, submission, sequence, fence, attempts, cancel_wanted, venue_order_id,"
-    " venue_status, venue_filled_quantity, filled_quantity, average_price, reason, not_before, claimed_at,"
-    " send_deadline, sent_at, acked_at, looks, absences, absent_since, look_at"
+    "approved::text AS approved, client_ids, status, submission, sequence, fence, attempts, cancel_wanted,"
+    " venue_order_id, venue_reference, venue_status, venue_filled_quantity, filled_quantity, average_price, reason,"
+    " not_before, claimed_at, send_deadline, known_venue_ids, sent_at, acked_at, looks, absences, absent_since,"
+    " look_at, is_unclear"
 )
 APPROVED_COLUMNS = (
     "client_order_id",
@@ -39,6 +40,7 @@ APPROVED_COLUMNS = (
     "approved",
     "approved_at",
     "tick_received_at",
+    "client_ids",
     "created_at",
     "updated_at",
 )
@@ -51,6 +53,7 @@ STATE_COLUMNS = (
     "attempts",
     "cancel_wanted",
     "venue_order_id",
+    "venue_reference",
     "venue_status",
     "venue_filled_quantity",
     "filled_quantity",
@@ -63,6 +66,7 @@ STATE_COLUMNS = (
     "absences",
     "absent_since",
     "look_at",
+    "is_unclear",
 )
 """What changes in a row after it was added, except what a claim writes."""
 
@@ -71,6 +75,7 @@ def order_of(row: Any) -> Order:
     """Build an order from the columns of `ORDER_COLUMNS`."""
     return Order(
         approved=OrderApproved.model_validate_json(row.approved),
+        client_ids=row.client_ids,
         status=OrderStatus(row.status),
         submission=Submission(row.submission),
         sequence=row.sequence,
@@ -78,6 +83,7 @@ def order_of(row: Any) -> Order:
         attempts=row.attempts,
         cancel_wanted=row.cancel_wanted,
         venue_order_id=row.venue_order_id,
+        venue_reference=row.venue_reference,
         word=VenueWord(OrderStatus(row.venue_status), row.venue_filled_quantity),
         filled_quantity=row.filled_quantity,
         average_price=row.average_price,
@@ -85,9 +91,10 @@ def order_of(row: Any) -> Order:
         not_before=row.not_before,
         claimed_at=row.claimed_at,
         send_deadline=row.send_deadline,
+        known_ids=frozenset(row.known_venue_ids or ()),
         sent_at=row.sent_at,
         acked_at=row.acked_at,
-        looks=Looks(row.looks, row.absences, row.absent_since, row.look_at),
+        looks=Looks(row.looks, row.absences, row.absent_since, row.look_at, row.is_unclear),
     )
 
 
@@ -101,6 +108,7 @@ def state_of(order: Order) -> dict[str, Any]:
         "attempts": order.attempts,
         "cancel_wanted": order.cancel_wanted,
         "venue_order_id": order.venue_order_id,
+        "venue_reference": order.venue_reference,
         "venue_status": str(order.word.status),
         "venue_filled_quantity": order.word.filled_quantity,
         "filled_quantity": order.filled_quantity,
@@ -113,11 +121,13 @@ def state_of(order: Order) -> dict[str, Any]:
         "absences": order.looks.absences,
         "absent_since": order.looks.absent_since,
         "look_at": order.looks.next_at,
+        "is_unclear": order.looks.is_unclear,
     }
 
 
-def approved_of(approved: OrderApproved, symbol: str, now: datetime) -> dict[str, Any]:
+def approved_of(order: Order, now: datetime) -> dict[str, Any]:
     """Give the columns that never change: the approval, spelt out for those who read the table."""
+    approved = order.approved
     return {
         "client_order_id": approved.client_order_id,
         "signal_id": approved.signal_id,
@@ -127,7 +137,7 @@ def approved_of(approved: OrderApproved, symbol: str, now: datetime) -> dict[str
         "mode": str(approved.mode),
         "strategy_id": approved.strategy_id,
         "instrument_id": approved.instrument_id,
-        "symbol": symbol,
+        "symbol": order.symbol,
         "side": str(approved.side),
         "order_type": str(approved.order_type),
         "time_in_force": str(approved.time_in_force),
@@ -139,6 +149,7 @@ def approved_of(approved: OrderApproved, symbol: str, now: datetime) -> dict[str
         "approved": approved.model_dump_json(),
         "approved_at": approved.occurred_at,
         "tick_received_at": approved.tick_received_at,
+        "client_ids": order.client_ids,
         "created_at": now,
         "updated_at": now,
     }

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import ccxt.pro
@@ -10,7 +11,7 @@ import structlog
 
 from order_worker.adapters import metrics
 from order_worker.adapters.dialect import sighting_of, trade_of
-from order_worker.domain.sightings import Sighting, Trade
+from order_worker.domain.sightings import ALL_IDS, Capabilities, Sighting, Trade
 
 log = structlog.get_logger()
 
@@ -35,7 +36,10 @@ class UserStream:
         on_sightings: Callable[[list[Sighting]], Awaitable[None]],
         on_trades: Callable[[list[Trade]], Awaitable[None]],
         on_connected: Callable[[], Awaitable[object]],
+        *,
+        capabilities: Capabilities = ALL_IDS,
     ) -> None:
+        self._capabilities = capabilities
         self._class: Any = getattr(ccxt.pro, venue_class)
         self._settings = settings
         self._on_sightings = on_sightings
@@ -67,8 +71,10 @@ class UserStream:
         try:
             await exchange.load_markets()
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._hear(exchange.watch_orders, sighting_of, self._sightings))
-                group.create_task(self._hear(exchange.watch_my_trades, trade_of, self._trades))
+                read = partial(sighting_of, capabilities=self._capabilities)
+                group.create_task(self._hear(exchange.watch_orders, read, self._sightings))
+                if self._capabilities.execution_ids:
+                    group.create_task(self._hear(exchange.watch_my_trades, trade_of, self._trades))
                 group.create_task(self._hand_on())
                 group.create_task(_awaited(self._on_connected))
                 metrics.stream_connected.set(1)

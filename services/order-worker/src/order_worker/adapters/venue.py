@@ -15,11 +15,15 @@ from opentelemetry.trace import SpanKind
 from order_worker.adapters import metrics
 from order_worker.adapters.asking import Asking, told_by
 from order_worker.adapters.dialect import sighting_of, told_of, trade_of
+from order_worker.adapters.endpoints import Switch, api_of
+from order_worker.adapters.listing import Listing
 from order_worker.adapters.wire import Attempt, DeadlinePassedError, current_attempt, watched_session
 from order_worker.domain.budget import Kind, Told
+from order_worker.domain.endpoints import Endpoint
 from order_worker.domain.health import Health
+from order_worker.domain.matching import Listed
 from order_worker.domain.order import Order
-from order_worker.domain.sightings import DUPLICATE, Answer, Outcome, Sighting, Trade, classify
+from order_worker.domain.sightings import ALL_IDS, DUPLICATE, Answer, Capabilities, Outcome, Sighting, Trade, classify
 from order_worker.domain.terms import Terms
 from order_worker.ports import BudgetPort, VenueError
 from sigmax.runtime import tracing
@@ -31,6 +35,7 @@ T = TypeVar("T")
 
 _LISTED_AS = {OrderType.STOP: "STOP_LOSS", OrderType.STOP_LIMIT: "STOP_LOSS_LIMIT"}
 _AT_MARKET = frozenset({OrderType.MARKET, OrderType.STOP})
+_UNANSWERED = frozenset({Outcome.UNKNOWN, Outcome.NOT_SENT})
 _CONNECTIONS_MAX = 50
 _PAGE = 1000
 _PAGES_MAX = 50
@@ -65,17 +70,7 @@ def exchange_settings(url: str | None, api_key: str, api_secret: str, terms: Ter
         },
     }
     if url is not None:
-        base = url.rstrip("/")
-        sockets = base.replace("http", "ws", 1)
-        settings["urls"] = {
-            "api": {
-                "public": f"{base}/api/v3",
-                "private": f"{base}/api/v3",
-                "v1": f"{base}/api/v1",
-                "sapi": f"{base}/sapi/v1",
-                "ws": {"spot": f"{sockets}/stream/ws", "ws-api": {"spot": f"{sockets}/ws-api/v3"}},
-            }
-        }
+        settings["urls"] = {"api": api_of(url)}
     return settings
 
 
@@ -83,9 +78,20 @@ class CcxtVenue:
     """One account at one venue."""
 
     def __init__(
-        self, venue_class: str, settings: dict[str, Any], clock: ClockPort, terms: Terms, budget: BudgetPort
+        self,
+        venue_class: str,
+        settings: dict[str, Any],
+        clock: ClockPort,
+        terms: Terms,
+        budget: BudgetPort,
+        *,
+        spare_url: str | None = None,
+        capabilities: Capabilities = ALL_IDS,
     ) -> None:
-        self._asking = Asking(budget, clock)
+        self._switch = Switch(clock, spare_url)
+        self._asking = Asking(budget, clock, self._switch)
+        self._listing = Listing(self._asking, capabilities)
+        self._capabilities = capabilities
         self._clock = clock
         self._terms = terms
         self._class = venue_class
@@ -93,19 +99,28 @@ class CcxtVenue:
         self._session: aiohttp.ClientSession | None = None
         self._exchange: Any = None
         self._loading = asyncio.Lock()
+        self._asking_home: asyncio.Task[None] | None = None
 
     @property
     def health(self) -> Health:
         """Say which kinds of requests are answered."""
         return self._asking.health
 
+    @property
+    def capabilities(self) -> Capabilities:
+        """Say what the venue keeps and tells of our orders."""
+        return self._capabilities
+
     async def start(self) -> None:
         """Open the connection pool; nothing is asked yet."""
         self._session = watched_session(self._clock, _CONNECTIONS_MAX)
         self._exchange = getattr(ccxt, self._class)({**self._settings, "session": self._session})
+        self._switch.join(self._exchange)
 
     async def close(self) -> None:
         """Close all connections."""
+        if self._asking_home is not None:
+            self._asking_home.cancel()
         await self._exchange.close()
         if self._session is not None:
             await self._session.close()
@@ -122,12 +137,12 @@ class CcxtVenue:
         if answer.sent_at is not None and answer.outcome is Outcome.UNKNOWN and not answer.is_duplicate:
             self._asking.health = self.health.failed(Kind.ORDERS, answer.sent_at, self._clock.now())
         elif answer.sent_at is not None:
-            self._asking.health = self.health.answered(Kind.ORDERS)
+            self._asking.health = self.health.answered(Kind.ORDERS, self._clock.now())
         self._measure(order, answer)
         return answer
 
     async def _submit(self, order: Order) -> Answer:
-        attempt = Attempt(order.send_deadline or self._clock.now())
+        attempt, used = Attempt(order.send_deadline or self._clock.now()), self._switch.use()
         token = current_attempt.set(None)
         try:
             async with asyncio.timeout(self._terms.submit_timeout.total_seconds()):
@@ -135,10 +150,14 @@ class CcxtVenue:
                 arguments = self._arguments(order)
                 current_attempt.set(attempt)
                 reply = await self._exchange.create_order(*arguments)
-            sighting = sighting_of(reply, order.client_order_id)
+            sighting = self._seen(reply, order)
             return Answer(Outcome.ACCEPTED, sighting=sighting, sent_at=attempt.sent_at)
         except Exception as error:
-            return _explained(error, attempt)
+            answer = _explained(error, attempt)
+            is_late = isinstance(error, DeadlinePassedError)
+            if answer.outcome in _UNANSWERED and not answer.is_duplicate and not is_late:
+                self._switch.failed(used)
+            return answer
         finally:
             current_attempt.reset(token)
 
@@ -147,7 +166,9 @@ class CcxtVenue:
         if approved.client_order_id != order.client_order_id or order.symbol not in self._exchange.markets:
             raise ccxt.BadSymbol(f"{self._terms.venue} does not trade {order.symbol}")
         amount = self._exact(self._exchange.amount_to_precision, order.symbol, approved.quantity, "quantity")
-        params: dict[str, Any] = {"clientOrderId": approved.client_order_id}
+        params: dict[str, Any] = {}
+        if self._capabilities.client_ids:
+            params["clientOrderId"] = approved.client_order_id
         if approved.order_type in _LISTED_AS:
             params["triggerPrice"] = self._trigger(order)
         if approved.order_type in _AT_MARKET:
@@ -187,36 +208,44 @@ class CcxtVenue:
 
     async def cancel(self, order: Order) -> Sighting | None:
         """Cancel an order; None when the venue says that nothing of it is open. Raises `VenueError`."""
-        known, params = _reference(order)
+        known, params = self._reference(order)
+        if order.venue_reference is not None:
+            params = {**params, "branch": order.venue_reference}
         reply = await self._asking.ask(
             lambda: self._exchange.cancel_order(known, order.symbol, params), 1, Kind.CANCELS
         )
-        return None if reply is None else sighting_of(reply, order.client_order_id)
+        return None if reply is None else self._seen(reply, order)
 
     async def find(self, order: Order) -> Sighting | None:
         """Ask for an order by its id; None when the venue does not know it. Raises `VenueError`."""
-        known, params = _reference(order)
+        known, params = self._reference(order)
         reply = await self._asking.ask(lambda: self._exchange.fetch_order(known, order.symbol, params), _WEIGHT_ORDER)
-        return None if reply is None else sighting_of(reply, order.client_order_id)
+        return None if reply is None else self._seen(reply, order)
 
     async def order(self, symbol: str, venue_order_id: str) -> Sighting | None:
         """Ask for an order by the venue's id. Raises `VenueError`."""
         reply = await self._asking.ask(lambda: self._exchange.fetch_order(venue_order_id, symbol), _WEIGHT_ORDER)
-        return None if reply is None else sighting_of(reply)
+        return None if reply is None else self._seen(reply)
 
     async def open_orders(self, symbols: Collection[str]) -> list[Sighting]:
         """Give the orders that rest. Raises `VenueError`."""
         if len(symbols) > _SYMBOLS_ONE_BY_ONE_MAX:
             everything = await self._asking.ask(self._exchange.fetch_open_orders, _WEIGHT_OPEN_ALL)
-            return [sighting_of(each) for each in everything or ()]
+            return [self._seen(each) for each in everything or ()]
         found = []
         for symbol in symbols:
             replies = await self._asking.ask(partial(self._exchange.fetch_open_orders, symbol), _WEIGHT_OPEN)
-            found += [sighting_of(each) for each in replies or ()]
+            found += [self._seen(each) for each in replies or ()]
         return found
+
+    async def orders(self, symbol: str, since: datetime) -> list[Listed]:
+        """Give every order placed since a time, every page. Raises `VenueError` for a list that proves nothing."""
+        return await self._listing.read(self._exchange, symbol, since)
 
     async def trades_of(self, order: Order) -> list[Trade]:
         """Give the trades of one order that the venue has. Raises `VenueError`."""
+        if not self._capabilities.execution_ids:
+            return []
         replies = await self._asking.ask(
             lambda: self._exchange.fetch_order_trades(order.venue_order_id, order.symbol), _WEIGHT_LISTS
         )
@@ -224,6 +253,8 @@ class CcxtVenue:
 
     async def trades(self, symbol: str, since: datetime) -> list[Trade]:
         """Give our trades from a time on, every page. Raises `VenueError`."""
+        if not self._capabilities.execution_ids:
+            return []
         since_ms = int(since.timestamp() * 1000)
         found: dict[str, Trade] = {}
         for _ in range(_PAGES_MAX):
@@ -245,13 +276,26 @@ class CcxtVenue:
 
     async def now(self) -> datetime:
         """Give the venue's time, asked once and not for long: a late answer tells no time. Raises `VenueError`."""
-
-        async def asked() -> Any:
-            async with asyncio.timeout(_CLOCK_QUESTION_S):
-                return await self._exchange.fetch_time()
-
-        reply: Any = await self._asking.ask(asked, _WEIGHT_TIME, is_retried=False)
+        if self._switch.is_home_due and (self._asking_home is None or self._asking_home.done()):
+            # Beside the question: an address that does not answer would make this one late.
+            self._asking_home = asyncio.create_task(self._ask_home())
+        reply: Any = await self._asking.ask(self._ask_time, _WEIGHT_TIME, is_retried=False)
         return datetime.fromtimestamp(int(reply) / 1000, UTC)
+
+    async def _ask_time(self) -> Any:
+        async with asyncio.timeout(_CLOCK_QUESTION_S):
+            return await self._exchange.fetch_time()
+
+    async def _ask_home(self) -> None:
+        """Ask the main address whether it answers again, while requests go to the spare one."""
+        self._switch.use(Endpoint.MAIN)
+        try:
+            await self._ask_time()
+        except Exception as error:
+            log.info("main_endpoint_does_not_answer", error=told_by(error))
+            self._switch.asked_home(is_answered=False)
+        else:
+            self._switch.asked_home(is_answered=True)
 
     async def symbols(self) -> frozenset[str]:
         """Give what is traded there, asked anew. Raises `VenueError`."""
@@ -274,17 +318,21 @@ class CcxtVenue:
         markets = list((self._exchange.markets or {}).values())
         return {"symbol": markets[0]["id"]} if markets else {}
 
+    def _seen(self, reply: Any, order: Order | None = None) -> Sighting:
+        return sighting_of(reply, None if order is None else order.client_order_id, self._capabilities)
+
+    def _reference(self, order: Order) -> tuple[str | None, dict[str, str]]:
+        """Name an order by the venue's id where we know it: a client id may be used again. Raises `VenueError`."""
+        if order.venue_order_id is not None:
+            return order.venue_order_id, {}
+        if not self._capabilities.client_ids:
+            raise VenueError("the venue keeps no client ids, and its own is not known yet")
+        return None, {"clientOrderId": order.client_order_id}
+
     async def _know(self, symbol: str) -> None:
         if symbol not in (self._exchange.markets or {}):
             async with self._loading:
                 await self._exchange.load_markets(True)
-
-
-def _reference(order: Order) -> tuple[str | None, dict[str, str]]:
-    """Name an order by the venue's id where we know it: a client id may be used again."""
-    if order.venue_order_id is not None:
-        return order.venue_order_id, {}
-    return None, {"clientOrderId": order.client_order_id}
 
 
 def _explained(error: Exception, attempt: Attempt) -> Answer:

@@ -80,6 +80,7 @@ def seen(order: Order, sighting: Sighting, now: datetime) -> Order:
         order,
         submission=step(order.submission, Submission.ACKED),
         venue_order_id=order.venue_order_id or sighting.venue_order_id,
+        venue_reference=order.venue_reference or sighting.reference,
         word=order.word.merge(sighting.word),
         acked_at=order.acked_at or now,
         reason="" if order.submission in (Submission.SENDING, Submission.UNKNOWN) else order.reason,

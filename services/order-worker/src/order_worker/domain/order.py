@@ -21,6 +21,8 @@ class Looks:
     """Successful looks that did not find it: only these prove anything."""
     absent_since: datetime | None = None
     next_at: datetime | None = None
+    is_unclear: bool = False
+    """The last look found more than one venue order that it may be: a person says which."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Order:
     """One row. The approval never changes; everything else follows from what happened."""
 
     approved: OrderApproved
+    client_ids: bool = True
+    """Whether the venue keeps our id of it, as it was when the row was recorded."""
     status: OrderStatus = OrderStatus.PENDING_NEW
     submission: Submission = Submission.READY
     sequence: int = 1
@@ -35,6 +39,8 @@ class Order:
     attempts: int = 0
     cancel_wanted: bool = False
     venue_order_id: str | None = None
+    venue_reference: str | None = None
+    """What a cancel needs beside the venue's id; it came from the same row."""
     word: VenueWord = field(default_factory=VenueWord)
     filled_quantity: Decimal = Decimal(0)
     average_price: Decimal | None = None
@@ -42,6 +48,8 @@ class Order:
     not_before: datetime | None = None
     claimed_at: datetime | None = None
     send_deadline: datetime | None = None
+    known_ids: frozenset[str] = frozenset()
+    """The venue orders that were there before this one was sent: none of them is it. Only without client ids."""
     sent_at: datetime | None = None
     acked_at: datetime | None = None
     looks: Looks = field(default_factory=Looks)
@@ -75,6 +83,14 @@ class Order:
     def misses_fills(self) -> bool:
         """Say whether the venue counts fills that we do not hold."""
         return misses_fills(self.word, self.filled_quantity, self.approved.quantity)
+
+    @property
+    def may_go_again(self) -> bool:
+        """Say whether it may be sent once more after the venue proved that it had no room for it.
+
+        Not at the market where the venue keeps no client ids: what it would be taken for could not be told apart.
+        """
+        return self.client_ids or self.approved.limit_price is not None
 
     @property
     def needs_cancel(self) -> bool:

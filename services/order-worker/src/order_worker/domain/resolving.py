@@ -13,8 +13,16 @@ _SOON_MAX = 30
 def after_absence(looks: Looks, now: datetime, terms: Terms) -> Looks:
     """Count one successful look that did not find the order."""
     return replace(
-        after_failure(looks, now, terms), absences=looks.absences + 1, absent_since=looks.absent_since or now
+        after_failure(looks, now, terms),
+        absences=looks.absences + 1,
+        absent_since=looks.absent_since or now,
+        is_unclear=False,
     )
+
+
+def after_doubt(looks: Looks, now: datetime, terms: Terms) -> Looks:
+    """Count one look that found more than one venue order that it may be: what was missed before proves nothing."""
+    return replace(after_failure(looks, now, terms), absences=0, absent_since=None, is_unclear=True)
 
 
 def after_failure(looks: Looks, now: datetime, terms: Terms) -> Looks:
@@ -41,5 +49,6 @@ def is_absence_proven(order: Order, looks: Looks, now: datetime, terms: Terms) -
 
 
 def needs_a_person(order: Order, now: datetime, terms: Terms) -> bool:
-    """Say whether the order has been unknown for too long."""
-    return order.claimed_at is not None and now - order.claimed_at > terms.unknown_alarm
+    """Say whether the order is told apart by nobody else, or has been unknown for too long."""
+    is_old = order.claimed_at is not None and now - order.claimed_at > terms.unknown_alarm
+    return order.looks.is_unclear or is_old

@@ -13,6 +13,21 @@ DUPLICATE = "Duplicate order sent."
 
 
 @dataclass(frozen=True)
+class Capabilities:
+    """What a venue keeps and tells of our orders."""
+
+    client_ids: bool = True
+    """It keeps our id of an order and can be asked by it. Where not, orders are told apart by what they look like, and
+    one submission at a time is in flight per account."""
+    execution_ids: bool = True
+    """Each trade has an id. Where not, what an order has filled in all grows, and each growth counts as a trade."""
+
+
+ALL_IDS = Capabilities()
+"""What most venues keep."""
+
+
+@dataclass(frozen=True)
 class Trade:
     """One trade of ours as the venue tells it. Prices in quote per base, quantities in base units."""
 
@@ -42,6 +57,12 @@ class Sighting:
     client_order_id: str | None = None
     symbol: str | None = None
     trades: tuple[Trade, ...] = ()
+    reference: str | None = None
+    """What the venue wants beside its id when the order is to be canceled: the branch at KIS."""
+    filled_notional: Decimal | None = None
+    """What the filled quantity cost in all; read only where trades have no ids."""
+    changed_at: datetime | None = None
+    """When the venue last changed it, where it tells."""
 
 
 class Outcome(StrEnum):

@@ -22,7 +22,7 @@ async def on_order_approved(approved: OrderApproved, desk: Desk) -> None:
     now = desk.clock.now()
     async with desk.books.open() as page:
         if await page.first_time(approved):
-            added = await page.add(Order(approved), now)
+            added = await page.add(Order(approved, client_ids=desk.venue.capabilities.client_ids), now)
             if added is not None:
                 page.publish(added.event(now))
                 if added.cancel_wanted:

@@ -15,6 +15,7 @@ from order_worker.domain.booking import (
     seen,
     transaction_of,
 )
+from order_worker.domain.growth import growth
 from order_worker.domain.order import Order
 from order_worker.domain.sightings import Sighting, Trade
 from order_worker.domain.terms import Terms
@@ -50,7 +51,10 @@ async def _book(page: PagePort, desk: Desk, order: Order, sighting: Sighting, ne
     now = desk.clock.now()
     current = held.order
     after = seen(current, sighting, now)
-    seen_now = [*sighting.trades, *(await page.adopt_orphans(after) if held.has_orphans else ())]
+    if desk.venue.capabilities.execution_ids:
+        seen_now = [*sighting.trades, *(await page.adopt_orphans(after) if held.has_orphans else ())]
+    else:
+        seen_now = [*growth(current, sighting, now)]
     trades = [charged(trade, desk.terms.market) for trade in seen_now]
     fresh = await page.add_fills(after, trades, news.source, now) if trades else []
     if fresh:

@@ -20,15 +20,17 @@ from order_worker.domain.reconciling import (
     opening,
     strangers,
 )
+from order_worker.domain.resolving import needs_a_person
 from order_worker.handlers.desk import Desk
+from order_worker.handlers.matching import recognise, unmatched
 from order_worker.handlers.working import on_sightings, on_trades
 from order_worker.ports import Observed, PagePort
 from sigmax.domain.ledger import Entry
 from sigmax.schemas.base import NAMESPACE
 from sigmax.schemas.control import Alert
-from sigmax.schemas.market import base_of, symbol_of
+from sigmax.schemas.market import base_of, quote_of, symbol_of
 from sigmax.schemas.orders import Difference, Reconciled
-from sigmax.schemas.types import AlertLevel
+from sigmax.schemas.types import AlertLevel, Submission
 
 log = structlog.get_logger()
 
@@ -49,11 +51,12 @@ async def reconcile(desk: Desk) -> bool:
     instruments = await desk.books.instruments()
     assets = await _assets(desk, instruments)
     since = (await desk.books.account()).reconciled_at
-    await _fetch_trades(desk, instruments, since - _OVERLAP if since else desk.clock.now() - _FIRST_LOOK_BACK)
+    await _fetch_fills(desk, instruments, since - _OVERLAP if since else desk.clock.now() - _FIRST_LOOK_BACK)
     resting = await desk.venue.open_orders({symbol_of(each) for each in instruments})
     await on_sightings(desk, resting, "reconciliation")
+    doubtful = await recognise(desk, "reconciliation")
     owned = await desk.books.owned({each.venue_order_id for each in resting})
-    others = strangers((each.venue_order_id for each in resting), owned)
+    others = strangers((each.venue_order_id for each in resting), owned | doubtful)
     others += await _compare_clocks(desk)
 
     observed, seen = [], None
@@ -62,14 +65,19 @@ async def reconcile(desk: Desk) -> bool:
             await asyncio.sleep(_PAUSE_S)
         asked_at = desk.clock.now()
         venue = await desk.venue.balances()
-        await _fetch_trades(desk, instruments, asked_at - _OVERLAP)
+        await recognise(desk, "reconciliation")
+        await _fetch_fills(desk, instruments, asked_at - _OVERLAP)
         met = await _take_in(desk, assets, venue, asked_at - CLOCKS)
         async with desk.books.open() as page:
             observed.append(gaps(await page.balances(asked_at - CLOCKS), venue, met))
         seen = Observed({asset: venue.get(asset, Decimal(0)) for asset in met}, asked_at - CLOCKS)
         if not observed[-1]:
             break
-    passed = await _conclude(desk, assets, lasting(observed), others, seen)
+    found = lasting(observed)
+    if found and not others and await _may_be_on_its_way(desk, found):
+        log.info("not_concluded", gaps={asset: str(gap) for asset, gap in found.items()})
+        return False
+    passed = await _conclude(desk, assets, found, others, seen)
     desk.is_reconciled |= passed
     return passed
 
@@ -91,9 +99,31 @@ async def _assets(desk: Desk, ordered: frozenset[str]) -> Assets:
     return assets_of(desk.terms.currency, offered | ordered, lots)
 
 
-async def _fetch_trades(desk: Desk, instruments: frozenset[str], since: datetime) -> None:
-    for symbol in sorted({symbol_of(instrument_id) for instrument_id in instruments}):
-        await on_trades(desk, await desk.venue.trades(symbol, since), "reconciliation")
+async def _fetch_fills(desk: Desk, instruments: frozenset[str], since: datetime) -> None:
+    symbols = sorted({symbol_of(instrument_id) for instrument_id in instruments})
+    if desk.venue.capabilities.execution_ids:
+        for symbol in symbols:
+            await on_trades(desk, await desk.venue.trades(symbol, since), "reconciliation")
+        return
+    # Orders are listed by when they were placed, and an old one may have grown.
+    claims = [order.claimed_at for order in await desk.books.unfinished() if order.claimed_at is not None]
+    start = min((since, *(claimed_at - _OVERLAP for claimed_at in claims)))
+    for symbol in symbols:
+        rows = await desk.venue.orders(symbol, start)
+        await on_sightings(desk, [row.sighting for row in rows], "reconciliation")
+
+
+async def _may_be_on_its_way(desk: Desk, found: dict[str, Decimal]) -> bool:
+    """Say whether an order that has no venue id yet may have moved this: nothing is concluded until that is known.
+
+    The last comparison grows old meanwhile, and an order that needs a person explains nothing any more.
+    """
+    now = desk.clock.now()
+    return any(
+        {base_of(order.approved.instrument_id), quote_of(order.approved.instrument_id)} & found.keys()
+        for order in await unmatched(desk)
+        if order.submission is not Submission.ABSENT and not needs_a_person(order, now, desk.terms)
+    )
 
 
 async def _take_in(desk: Desk, assets: Assets, venue: dict[str, Decimal], recent_from: datetime) -> frozenset[str]:

@@ -4,12 +4,21 @@ import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from order_worker.domain.matching import Match, Verdict
 from order_worker.domain.order import Looks, Order
 from order_worker.domain.reconciling import gaps
-from order_worker.domain.resolving import after_absence, after_failure, is_absence_proven, needs_a_person, soon_again
+from order_worker.domain.resolving import (
+    after_absence,
+    after_doubt,
+    after_failure,
+    is_absence_proven,
+    needs_a_person,
+    soon_again,
+)
 from order_worker.domain.sightings import Sighting
 from order_worker.handlers.booking import News, book
 from order_worker.handlers.desk import Desk, alert, change
+from order_worker.handlers.matching import adopt, compare, tell_unclear
 from order_worker.handlers.reconciling import CLOCKS
 from order_worker.handlers.sending import send_key
 from order_worker.handlers.working import cancel_at_venue
@@ -40,20 +49,45 @@ async def resolve_due(desk: Desk) -> None:
 
 
 async def look(desk: Desk, order: Order) -> None:
-    """Look for one order: by its id, among the open ones, and among the trades."""
+    """Look for one order: by its id, among the open ones, and among the trades; or by what it looks like."""
     try:
-        sighting = await _ask(desk, order)
+        if order.client_ids:
+            after = await _by_id(desk, order)
+        else:
+            after = await _by_looks(desk, order)
     except VenueError as error:
         await _failed(desk, order, str(error))
         return
-    if sighting is None:
-        await _absent(desk, order)
+    if after is None:
         return
-    async with desk.books.open() as page:
-        after = (await book(page, desk, order, sighting, News("resolver"))).order
     if after.needs_cancel:
         await cancel_at_venue(desk, after)
     await send_key(desk, order.key)
+
+
+async def _by_id(desk: Desk, order: Order) -> Order | None:
+    sighting = await _ask(desk, order)
+    if sighting is None:
+        await _absent(desk, order)
+        return None
+    async with desk.books.open() as page:
+        return (await book(page, desk, order, sighting, News("resolver"))).order
+
+
+async def _by_looks(desk: Desk, order: Order) -> Order | None:
+    """Look where the venue keeps no ids of ours; what several rows could be is told to people, and left as it is."""
+    found = await compare(desk, order)
+    if found.verdict is Verdict.NOTHING:
+        await _absent(desk, order)
+    elif found.verdict is Verdict.SEVERAL:
+        await _unclear(desk, order, found)
+    elif found.verdict is Verdict.IN_FLIGHT:
+        await _failed(desk, order, "another request is on its way that looks the same")
+    elif (adopted := await adopt(desk, order, found.rows[0], "resolver")) is not None:
+        return adopted
+    else:
+        await _failed(desk, order, "what was found became another order meanwhile")
+    return None
 
 
 async def _ask(desk: Desk, order: Order) -> Sighting | None:
@@ -94,6 +128,17 @@ async def _failed(desk: Desk, order: Order, reason: str) -> None:
     """Count a look that says nothing: it proves nothing either, however many were made before."""
     looks = after_failure(order.looks, desk.clock.now(), desk.terms)
     await _missed(desk, order, looks, reason, is_proven=False)
+
+
+async def _unclear(desk: Desk, order: Order, found: Match) -> None:
+    """Count a look that found too much, and have a person say which it is."""
+    if not order.looks.is_unclear:
+        await tell_unclear(desk, order, found)
+    now = desk.clock.now()
+    async with desk.books.open() as page:
+        current = await page.order(order.client_order_id)
+        if current is not None and current.submission is Submission.UNKNOWN:
+            await change(page, current, replace(current, looks=after_doubt(order.looks, now, desk.terms)), now)
 
 
 async def _unexplained(desk: Desk, order: Order) -> str | None:

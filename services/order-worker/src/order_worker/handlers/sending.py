@@ -13,6 +13,8 @@ from order_worker.domain.permission import refusal_to_send
 from order_worker.domain.sightings import Answer, Outcome
 from order_worker.handlers.booking import News, book
 from order_worker.handlers.desk import Changed, Desk, alert, change, insist
+from order_worker.handlers.health import health_of
+from order_worker.handlers.matching import known_before
 from order_worker.handlers.working import cancel_at_venue
 from order_worker.ports import BudgetUnreadableError, Claim
 from sigmax.schemas.types import AlertLevel, Submission
@@ -30,7 +32,10 @@ give their place among the messages in work up soon, or exits would queue behind
 
 
 async def send_key(desk: Desk, key: tuple[str, str], *, is_exit: bool = False, is_patient: bool = True) -> None:
-    """Send what waits for an account and instrument, one order after the other, exits first."""
+    """Send what waits for an account and instrument, one order after the other, exits first.
+
+    Where the venue keeps no client ids, that is all that waits for the account.
+    """
     patience_s = (_EXIT_PATIENCE_S if is_exit else _ENTRY_PATIENCE_S) if is_patient else 0.0
     for _ in range(_IN_A_ROW_MAX):
         if not await _send_next(desk, key, is_exit=is_exit, patience_s=patience_s):
@@ -53,8 +58,7 @@ async def _send_next(desk: Desk, key: tuple[str, str], *, is_exit: bool, patienc
     """Send the next order of a key; True when another waits behind it."""
     if not desk.may_send(desk.clock.now()) or not await _has_room(desk, is_exit=is_exit, patience_s=patience_s):
         return False
-    now = desk.clock.now()
-    claim = await _claim(desk, key, now)
+    claim = await _claim(desk, key)
     if claim is None:
         await desk.budget.give_back(Kind.ORDERS)
         return False
@@ -63,7 +67,7 @@ async def _send_next(desk: Desk, key: tuple[str, str], *, is_exit: bool, patienc
     answer = Answer(Outcome.UNSENDABLE, refusal) if refusal else await desk.venue.submit(order)
     desk.breaker = _breaker_after(desk.breaker, answer, desk.clock.now())
     await _settle_budget(desk, answer)
-    lease_ends = now + desk.terms.lease
+    lease_ends = (order.claimed_at or desk.clock.now()) + desk.terms.lease
     changed = await insist(desk, lambda: _record(desk, order, answer), lease_ends)
     if changed is None:
         return True  # the resolver was faster, and may be waking the next one as well: both may
@@ -87,12 +91,23 @@ async def _has_room(desk: Desk, *, is_exit: bool, patience_s: float) -> bool:
     return True
 
 
-async def _claim(desk: Desk, key: tuple[str, str], now: datetime) -> Claim | None:
-    """Claim the next order of a key, unless sends have been stopped meanwhile; a probe is one order and no more."""
+async def _claim(desk: Desk, key: tuple[str, str]) -> Claim | None:
+    """Claim the next order of a key, unless sends have been stopped meanwhile; a probe is one order and no more.
+
+    Without client ids, what is at the venue already is asked first, and committed with the claim.
+    """
+    known_ids = None
+    if not desk.venue.capabilities.client_ids:
+        next_key = await desk.books.next_key(key[0], desk.clock.now())
+        known_ids = None if next_key is None else await known_before(desk, next_key[1])
+        if next_key is None or known_ids is None:
+            return None
+        key = next_key
+    now = desk.clock.now()
     if not desk.may_send(now):
         return None
     before, desk.breaker = desk.breaker, desk.breaker.probing(now)
-    claim = await desk.books.claim(key, now)
+    claim = await desk.books.claim(key, now, known_ids)
     if claim is None and desk.breaker is not before and desk.breaker == before.probing(now):
         desk.breaker = before  # nothing was tried
     return claim
@@ -109,8 +124,11 @@ async def _settle_budget(desk: Desk, answer: Answer) -> None:
 async def _record(desk: Desk, claimed: Order, answer: Answer) -> Changed | None:
     """Write what came of the send, unless the resolver was faster: then its word stands."""
     now = desk.clock.now()
+    is_open = desk.breaker.is_open(now) and bool(desk.breaker.failures)
+    health = await health_of(desk, now) if is_open else None
     async with desk.books.open() as page:
-        if desk.breaker.is_open(now) and desk.breaker.failures:
+        if health is not None:
+            page.publish(health)  # any replica tells of its own: the one that leads may reach the venue
             text = f"{desk.breaker.failures} submits in a row were not answered; nothing is sent for a while"
             page.publish(alert(claimed.approved, AlertLevel.DANGER, "venue_failing", text, now, reason=answer.reason))
         if answer.sighting is not None:
@@ -125,6 +143,8 @@ async def _record(desk: Desk, claimed: Order, answer: Answer) -> Changed | None:
 def _after(order: Order, answer: Answer, now: datetime, desk: Desk) -> Order:
     if answer.outcome is Outcome.REFUSED:
         return order.refused(answer.reason)
+    if answer.outcome is Outcome.LIMITED and not order.may_go_again:
+        return order.unplaced(f"{answer.reason}; a market order is not sent twice under one approval")
     if answer.outcome is Outcome.LIMITED:
         return order.limited(answer.reason, now + timedelta(seconds=answer.retry_after_s or TOO_MANY_S))
     if answer.outcome is Outcome.NOT_SENT:

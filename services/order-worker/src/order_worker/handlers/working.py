@@ -61,7 +61,7 @@ async def _owner_of(desk: Desk, sighting: Sighting) -> Order | None:
 
     It may be one that was proven absent, and that filled before any list of open orders showed it.
     """
-    if sighting.client_order_id is not None or sighting.symbol is None:
+    if sighting.client_order_id is not None or sighting.symbol is None or not desk.venue.capabilities.client_ids:
         return None
     told = await desk.venue.order(sighting.symbol, sighting.venue_order_id)
     return None if told is None else (await desk.books.orders_of([told])).get(sighting.venue_order_id)
@@ -73,6 +73,7 @@ def _tells_something(order: Order, sighting: Sighting) -> bool:
         or order.venue_order_id is None
         or bool(sighting.trades)
         or order.word.merge(sighting.word) != order.word
+        or (order.misses_fills and sighting.filled_notional is not None)
     )
 
 

@@ -48,12 +48,12 @@ class MemoryBooks:
         if page.letters:
             self._on_commit(page.letters)
 
-    async def claim(self, key: tuple[str, str], now: datetime) -> Claim | None:
+    async def claim(self, key: tuple[str, str], now: datetime, known_ids: frozenset[str] | None = None) -> Claim | None:
         """Claim the next order of a key, and commit. None when there is none, or none may go now."""
         transaction = Transaction(self._server, self._process)
         try:
             await transaction.statement("claim asked")
-            claimed = await self._claim(transaction, key, now)
+            claimed = await self._claim(transaction, key, now, known_ids)
             if claimed is None:
                 return None
             order = claimed.order
@@ -65,27 +65,19 @@ class MemoryBooks:
         await self._statement("claim done")
         return Claim(order, stages)
 
-    async def _claim(self, transaction: Transaction, key: tuple[str, str], now: datetime) -> OrderRow | None:
+    async def _claim(
+        self, transaction: Transaction, key: tuple[str, str], now: datetime, known_ids: frozenset[str] | None
+    ) -> OrderRow | None:
         """Find what may go, and take it; what is looked at beside the row is as the statement found it."""
-        account = cast("AccountRow", transaction.get("accounts", key[0]))
-        reconciled_at = account.account.reconciled_at
-        is_open = account.is_reconciled and account.account.blocked_reason is None
-        if not is_open or reconciled_at is None or reconciled_at < now - _RECONCILED_AGE_MAX:
-            return None
-        rows = sorted((row for _, row in transaction.all("orders") if row.order.key == key), key=_turn)
-        if any(row.order.submission is Submission.SENDING for row in rows):
-            return None
-        unknown = [row.order for row in rows if row.order.submission is Submission.UNKNOWN]
-        held: PositionRow = transaction.get("positions", key[1]) or PositionRow(Position(), None)
-        for row in rows:
-            if not _may_go(row.order, unknown, held, now):
+        for row in self._candidates(transaction, now, key):
+            if not row.order.client_ids and known_ids is None:
                 continue
             await transaction.hold("orders", row.order.client_order_id)
             current: OrderRow = transaction.get("orders", row.order.client_order_id)
-            if not _may_go(current.order, unknown, held, now):
+            if current.order.submission is not Submission.READY or not _is_time(current.order, now):
                 continue
-            others = [each.order for _, each in self._server.tables.of("orders").items() if each.order.key == key]
-            if any(order.submission is Submission.SENDING for order in others):
+            others = [each.order for each in self._table("orders").values()]
+            if any(order.submission is Submission.SENDING for order in _lane(current.order, others)):
                 return None  # the unique index: another worker has a request of this key in flight
             order = replace(
                 current.order,
@@ -93,9 +85,45 @@ class MemoryBooks:
                 fence=current.order.fence + 1,
                 claimed_at=now,
                 send_deadline=now + self._terms.send,
+                known_ids=known_ids or frozenset(),
             )
             return replace(current, order=order, lease_until=now + self._terms.lease)
         return None
+
+    def _candidates(
+        self, transaction: Transaction, now: datetime, key: tuple[str, str] | None = None
+    ) -> list[OrderRow]:
+        """Give what may be claimed, in its turn: of a key, or else of what has no client ids."""
+        account = cast("AccountRow", transaction.get("accounts", self._terms.account_id))
+        reconciled_at = account.account.reconciled_at
+        is_open = account.is_reconciled and account.account.blocked_reason is None
+        if not is_open or reconciled_at is None or reconciled_at < now - _RECONCILED_AGE_MAX:
+            return []
+        rows: list[OrderRow] = [row for _, row in transaction.all("orders")]
+        orders = [row.order for row in rows]
+        found = []
+        for row in sorted(rows, key=_turn):
+            order = row.order
+            held: PositionRow = transaction.get("positions", order.key[1]) or PositionRow(Position(), None)
+            is_asked = order.key == key if key is not None else not order.client_ids
+            if is_asked and _may_go(order, _lane(order, orders), held, now):
+                found.append(row)
+        return found
+
+    async def next_key(self, account_id: str, now: datetime) -> tuple[str, str] | None:
+        """Give the key of the order that may go next in an account whose venue keeps no client ids."""
+        transaction = Transaction(self._server, self._process)
+        try:
+            await transaction.statement("next key")
+            found = self._candidates(transaction, now)
+        finally:
+            transaction.abort()
+        return found[0].order.key if found and found[0].order.key[0] == account_id else None
+
+    async def unmatched(self, claimed_since: datetime) -> list[Order]:
+        """Give the orders without client ids that may be at the venue and have no id of its own yet, unlocked."""
+        await self._statement("unmatched")
+        return [row.order for row in self._rows() if _is_unmatched(row.order, claimed_since)]
 
     async def ready_keys(self, now: datetime, limit: int) -> Mapping[tuple[str, str], bool]:
         """Give the keys that have an order waiting, and whether one of these is an exit: those first."""
@@ -188,8 +216,24 @@ def _is_time(order: Order, now: datetime) -> bool:
     return order.not_before is None or order.not_before <= now
 
 
-def _may_go(order: Order, unknown: Sequence[Order], held: PositionRow, now: datetime) -> bool:
+def _lane(order: Order, orders: Sequence[Order]) -> list[Order]:
+    """Give the orders that it may not be sent beside: of its key, or of its account where either has no client id."""
+    return [each for each in orders if each.key == order.key or not (each.client_ids or order.client_ids)]
+
+
+def _is_unmatched(order: Order, claimed_since: datetime) -> bool:
+    if order.client_ids or order.venue_order_id is not None:
+        return False
+    if order.submission is Submission.ABSENT and order.claimed_at is not None:
+        return order.looks.absences > 0 and order.claimed_at >= claimed_since
+    return order.submission in (Submission.SENDING, Submission.UNKNOWN)
+
+
+def _may_go(order: Order, lane: Sequence[Order], held: PositionRow, now: datetime) -> bool:
     if order.submission is not Submission.READY or not _is_time(order, now):
         return False
+    if any(each.submission is Submission.SENDING for each in lane):
+        return False
     is_covered = order.approved.reduce_only and order.approved.quantity <= abs(held.position.quantity)
+    unknown = [each for each in lane if each.submission is Submission.UNKNOWN]
     return all(is_covered and each.looks.count > 0 for each in unknown)

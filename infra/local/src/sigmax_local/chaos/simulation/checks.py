@@ -11,6 +11,7 @@ from sigmax.domain.ledger import LedgerAccount, Position, fold, imbalance
 from sigmax.schemas.orders import Fill, OrderEvent, PositionChanged
 from sigmax.schemas.types import OrderStatus, Stage, Submission
 from sigmax_local.chaos.simulation.rows import FillRow
+from sigmax_local.chaos.simulation.venue import PRICE
 from sigmax_local.chaos.simulation.worker import terms_for
 from sigmax_local.chaos.simulation.world import World
 
@@ -96,9 +97,7 @@ def _i2(world: World) -> Iterator[tuple[str, str]]:
 def _i3(world: World) -> Iterator[tuple[str, str]]:
     tables, orders = world.server.tables, world.orders()
     fills: dict[str, FillRow] = tables.of("fills")
-    theirs = {trade.execution_id: trade for each in world.venue.orders.values() for trade in each.trades}
-    yield from (("I3", f"trade {each} of the venue is not in the books") for each in sorted(set(theirs) - set(fills)))
-    yield from (("I3", f"fill {each} is not at the venue") for each in sorted(set(fills) - set(theirs)))
+    yield from _trades_one_by_one(world, fills) if world.venue.capabilities.execution_ids else _growth(world, fills)
     for client_order_id, row in orders.items():
         mine = [fill.trade for fill in fills.values() if fill.client_order_id == client_order_id]
         filled = sum((trade.quantity for trade in mine), Decimal(0))
@@ -116,6 +115,26 @@ def _i3(world: World) -> Iterator[tuple[str, str]]:
         held = positions.get(instrument_id, PositionRow(Position(), None)).position
         if held != fold(executions):
             yield "I3", f"position {instrument_id} is {held.quantity}, its fills make {fold(executions).quantity}"
+
+
+def _trades_one_by_one(world: World, fills: dict[str, FillRow]) -> Iterator[tuple[str, str]]:
+    theirs = {trade.execution_id: trade for each in world.venue.orders.values() for trade in each.trades}
+    yield from (("I3", f"trade {each} of the venue is not in the books") for each in sorted(set(theirs) - set(fills)))
+    yield from (("I3", f"fill {each} is not at the venue") for each in sorted(set(fills) - set(theirs)))
+
+
+def _growth(world: World, fills: dict[str, FillRow]) -> Iterator[tuple[str, str]]:
+    """Hold the sums of each venue order's fills against it, where its trades have no ids."""
+    sums: dict[str, tuple[Decimal, Decimal]] = {}
+    for fill in fills.values():
+        quantity, notional = sums.get(fill.trade.venue_order_id, (Decimal(0), Decimal(0)))
+        trade = fill.trade
+        sums[trade.venue_order_id] = (quantity + trade.quantity, notional + trade.quantity * trade.price)
+    for each in world.venue.orders.values():
+        ours = sums.pop(each.venue_order_id, (Decimal(0), Decimal(0)))
+        if ours != (each.filled, each.filled * PRICE):
+            yield "I3", f"venue order {each.venue_order_id} has filled {each.filled}, in the books {ours[0]}"
+    yield from (("I3", f"fills of {each}, which is no order of ours") for each in sorted(sums))
 
 
 def _i4(world: World) -> Iterator[tuple[str, str]]:

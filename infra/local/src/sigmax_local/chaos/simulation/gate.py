@@ -105,6 +105,22 @@ class Gate:
         self.say(command)
         self.say(command)
 
+    def identify(self, order_id: str, venue_order_id: str) -> None:
+        """Pass on which venue order two people say that an unknown order is."""
+        now = self.now()
+        self.say(
+            Command(
+                **Command.first(f"identify {order_id} {now.isoformat()}", now),
+                command=CommandName.IDENTIFY_ORDER,
+                subject="paper",
+                scope=Scope.ACCOUNT,
+                values={"client_order_id": order_id, "venue_order_id": venue_order_id},
+                requested_by="a person",
+                approved_by="another person",
+                approved_at=now,
+            )
+        )
+
     def cancel(self, order_id: str, part: str) -> None:
         """Ask for a cancel."""
         now = self.now()

@@ -47,6 +47,11 @@ class MemoryMoney:
         )
         return Locked(account, row.order, has_orphans)
 
+    async def is_owned(self, venue_order_id: str) -> bool:
+        """Say whether a venue order is ours by now; asked with the account's row locked, it stays so."""
+        await self._transaction.statement("who owns it")
+        return any(row.order.venue_order_id == venue_order_id for _, row in self._transaction.all("orders"))
+
     async def block(self, reason: str, now: datetime) -> None:
         """Stop all sends of the account until a person releases it."""
         await self._change_account("block account", blocked_reason=reason, blocked_at=now)

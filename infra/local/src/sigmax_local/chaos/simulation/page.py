@@ -49,16 +49,16 @@ class MemoryPage(MemoryMoney):
         return None if row is None else row.order
 
     async def save(self, order: Order, now: datetime) -> bool:  # noqa: ARG002 (the port's)
-        """Write an order's state; True when another order of its key waits to be sent."""
+        """Write an order's state; True when another one waits that may be sent after it."""
         await self._transaction.statement("save order")
         row = await self._locked(order.client_order_id)
         if row is None:
             return False
         kept = row.order  # what only a claim writes
-        saved = replace(order, claimed_at=kept.claimed_at, send_deadline=kept.send_deadline)
+        saved = replace(order, claimed_at=kept.claimed_at, send_deadline=kept.send_deadline, known_ids=kept.known_ids)
         # The statement looks at the others as it found them, its own row included.
         is_key_waiting = any(
-            each.order.key == order.key and each.order.submission is Submission.READY
+            each.order.submission is Submission.READY and (each.order.key == order.key or not order.client_ids)
             for _, each in self._transaction.all("orders")
         )
         self._transaction.put("orders", order.client_order_id, replace(row, order=saved))

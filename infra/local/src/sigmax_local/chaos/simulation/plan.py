@@ -1,8 +1,9 @@
 """What one seed asks for: the orders, and the faults with the awaits at which they strike."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
+from order_worker.domain.sightings import ALL_IDS, Capabilities
 from sigmax_local.chaos.simulation.strikes import FAULTS
 
 _ENTRIES = (
@@ -24,7 +25,15 @@ _ENTRIES = (
     ("clock", 1, 40),
 )
 _INSTRUMENTS = ("BTC/USDT@binance", "BTC/USDT@binance", "ETH/USDT@binance")
+_ALIKE = ("BTC/USDT@binance", "BTC/USDT@binance", "BTC/USDT@binance", "ETH/USDT@binance")
+_IMITATED_S = (0.0, 0.0, 0.01, 0.2, 1.5)
 _STRIKES_MAX = 4
+_DOUBTS = (
+    "answer lost (F16)",
+    "request lost (F17)",
+    "answer lost, lists late (F19)",
+    "answer lost, seen too late (F19)",
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,9 @@ class Wish:
     is_old: bool = False
     """Its time is over when it comes."""
     is_forged: bool = False
+    imitated_s: float | None = None
+    """So long before it somebody gives an order by hand that looks the same, and takes it back. At zero that happens
+    while the request is on its way, if it arrives at all."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +91,8 @@ class Plan:
     transfer_at_s: float | None
     """When money comes to the venue beside the platform."""
     ends_at_s: float
+    venue: Capabilities = ALL_IDS
+    """What the venue keeps and tells of our orders."""
 
 
 def drawn(seed: int) -> Plan:
@@ -86,7 +100,7 @@ def drawn(seed: int) -> Plan:
     chance = Random(seed)  # noqa: S311 (nothing secret)
     wishes = tuple(_wish(number, chance) for number in range(1, chance.randint(3, 7) + 1))
     halt_at_s = chance.uniform(1.0, 8.0) if chance.random() < 0.2 else None
-    return Plan(
+    plan = Plan(
         seed=seed,
         scene=seed,
         workers=chance.randint(2, 4),
@@ -98,6 +112,38 @@ def drawn(seed: int) -> Plan:
         transfer_at_s=chance.uniform(2.0, 8.0) if chance.random() < 0.1 else None,
         ends_at_s=12.0,
     )
+    return _without_ids(plan, chance) if keeps_no_client_ids(seed) else plan
+
+
+def keeps_no_client_ids(seed: int) -> bool:
+    """Say whether the venue of a seed keeps no client ids: of every sixth one."""
+    return seed % 6 == 3
+
+
+def _without_ids(plan: Plan, chance: Random) -> Plan:
+    """Take the client ids away, make orders look alike, and lose more answers: half of these venues name no trades."""
+    return replace(
+        plan,
+        venue=Capabilities(client_ids=False, execution_ids=chance.random() < 0.5),
+        wishes=tuple(_alike(wish, chance) for wish in plan.wishes),
+        strikes=plan.strikes + tuple(_doubt(chance) for _ in range(chance.randint(1, 2))),
+    )
+
+
+def _alike(wish: Wish, chance: Random) -> Wish:
+    """Make orders look like each other, and like what somebody gives by hand."""
+    return replace(
+        wish,
+        instrument_id=chance.choice(_ALIKE),
+        quantity=wish.quantity if chance.random() < 0.3 else "1",
+        imitated_s=chance.choice(_IMITATED_S) if chance.random() < 0.4 else None,
+    )
+
+
+def _doubt(chance: Random) -> Strike:
+    """Leave the worker in doubt whether an order is there."""
+    entry, _, awaits = _ENTRIES[0]
+    return Strike(chance.choice(_DOUBTS), entry, chance.randint(1, awaits), 0.0, 0.0)
 
 
 def _wish(number: int, chance: Random) -> Wish:

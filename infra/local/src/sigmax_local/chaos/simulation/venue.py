@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from random import Random
 
+from order_worker.domain.matching import Listed
 from order_worker.domain.order import Order
-from order_worker.domain.sightings import Sighting, Trade
+from order_worker.domain.sightings import ALL_IDS, Capabilities, Sighting, Trade
 from sigmax.domain.orders import VenueWord
 from sigmax.schemas.market import base_of, quote_of
 from sigmax.schemas.orders import OrderApproved
@@ -16,7 +17,8 @@ from sigmax_local.chaos.simulation.loop import VirtualLoop
 from sigmax_local.chaos.simulation.process import EPOCH
 
 PRICE = Decimal(100)
-_FEE = Decimal("0.001")
+FEE = Decimal("0.001")
+"""Of what is received; of the money, where trades have no ids."""
 _FUTURE_MAX = timedelta(seconds=1)
 _FINAL = (OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.EXPIRED)
 _WORD_S = 0.002
@@ -47,6 +49,11 @@ class VenueOrder:
     is_hidden_long: bool = False
     """No list shows it before its absence can be proven."""
     trades: list[Trade] = field(default_factory=list)
+    placed_at: datetime = EPOCH
+    changed_at: datetime = EPOCH
+    reference: str | None = None
+    """What a cancel has to name beside the id."""
+    capabilities: Capabilities = ALL_IDS
 
     @property
     def is_open(self) -> bool:
@@ -60,9 +67,31 @@ class VenueOrder:
 
     def sighting(self, *, with_trades: bool = False) -> Sighting:
         """Show it."""
-        trades = tuple(self.trades) if with_trades else ()
-        word = VenueWord(self.status, self.filled)
-        return Sighting(self.venue_order_id, word, self.approved.client_order_id, self.symbol, trades)
+        has_trades = with_trades and self.capabilities.execution_ids
+        return Sighting(
+            venue_order_id=self.venue_order_id,
+            word=VenueWord(self.status, self.filled),
+            client_order_id=self.approved.client_order_id if self.capabilities.client_ids else None,
+            symbol=self.symbol,
+            trades=tuple(self.trades) if has_trades else (),
+            reference=self.reference,
+            filled_notional=None if self.capabilities.execution_ids else self.filled * PRICE,
+            changed_at=self.changed_at,
+        )
+
+    def listed(self) -> Listed:
+        """Show it as a row of the list of orders."""
+        approved = self.approved
+        return Listed(
+            sighting=self.sighting(),
+            symbol=self.symbol,
+            side=approved.side,
+            quantity=approved.quantity,
+            order_type=approved.order_type,
+            limit_price=approved.limit_price,
+            trigger_price=approved.trigger_price,
+            placed_at=self.placed_at,
+        )
 
 
 @dataclass
@@ -92,10 +121,17 @@ class Arrival:
 class SimVenue:
     """One account's exchange."""
 
-    def __init__(self, loop: VirtualLoop, chance: Random) -> None:
+    def __init__(self, loop: VirtualLoop, chance: Random, capabilities: Capabilities = ALL_IDS) -> None:
         self.loop = loop
         self.chance = chance
+        self.capabilities = capabilities
         self.orders: dict[str, VenueOrder] = {}
+        self.by_hand: list[VenueOrder] = []
+        """Orders that somebody gave beside the platform, and took back: nobody's, whatever they look like."""
+        self.readers = 0
+        """Who reads the list of orders just now, page by page."""
+        self.before_taking: Callable[[OrderApproved], None] = lambda _: None
+        """Told of each order that is about to be taken."""
         self.arrivals: list[Arrival] = []
         self.money: dict[str, Decimal] = {"USDT": Decimal(100_000), "BTC": Decimal(20), "ETH": Decimal(20)}
         self.script: list[Manner] = []
@@ -125,34 +161,65 @@ class SimVenue:
         now = self.now()
         self.arrivals.append(arrival)
         approved = order.approved
-        if now - signed_at > recv_window or signed_at - now > _FUTURE_MAX:
-            raise RefusedError("InvalidNonce", "Timestamp for this request is outside of the recvWindow.")
-        if any(each.is_open for each in self.of(approved.client_order_id)):
-            raise RefusedError("InvalidOrder", "Duplicate order sent.")
+        if self.capabilities.client_ids:  # without, there is no window either, and nothing is known to be a duplicate
+            if now - signed_at > recv_window or signed_at - now > _FUTURE_MAX:
+                raise RefusedError("InvalidNonce", "Timestamp for this request is outside of the recvWindow.")
+            if any(each.is_open for each in self.of(approved.client_order_id)):
+                raise RefusedError("InvalidOrder", "Duplicate order sent.")
         asset, needed = quote_of(approved.instrument_id), approved.quantity * PRICE
         if approved.side is Side.SELL:
             asset, needed = base_of(approved.instrument_id), approved.quantity
         if self.money.get(asset, Decimal(0)) < needed:
             raise RefusedError("InsufficientFunds", "Account has insufficient balance for requested action.")
         arrival.was_accepted = True
-        taken = VenueOrder(f"v{len(self.orders) + 1}", approved, order.symbol)
+        self.before_taking(approved)
+        taken = self._placed(f"v{len(self.orders) + 1}", approved, order.symbol)
         self.orders[taken.venue_order_id] = taken
         self._trade_on(taken)
         return taken.sighting(with_trades=self.chance.random() < 0.7)
+
+    def _placed(self, venue_order_id: str, approved: OrderApproved, symbol: str) -> VenueOrder:
+        now, is_plain = self.now(), self.capabilities.client_ids
+        reference = None if is_plain else f"branch-{venue_order_id}"
+        return VenueOrder(
+            venue_order_id,
+            approved,
+            symbol,
+            placed_at=now,
+            changed_at=now,
+            reference=reference,
+            capabilities=self.capabilities,
+        )
+
+    def place_by_hand(self, approved: OrderApproved, symbol: str) -> None:
+        """Take an order that looks like an approval's and is not; it is taken back before it trades."""
+        placed = self._placed(f"h{len(self.by_hand) + 1}", approved, symbol)
+        placed.status = OrderStatus.CANCELED
+        self.by_hand.append(placed)
 
     def of(self, client_order_id: str) -> list[VenueOrder]:
         """Give the orders under a client id, oldest first."""
         return [each for each in self.orders.values() if each.approved.client_order_id == client_order_id]
 
     def hide(self, venue_order_id: str, *, is_long: bool) -> None:
-        """Leave an order out of every list for a while."""
+        """Leave an order out of every list for a while, and what was given by hand at that moment."""
         order = self.orders[venue_order_id]
         order.is_hidden_long = is_long
         order.visible_from = self.loop.time() + self.chance.uniform(*(_HIDDEN_LONG_S if is_long else _HIDDEN_S))
+        for each in self.by_hand:
+            if each.placed_at >= order.placed_at:
+                each.visible_from = order.visible_from
 
     def shown(self) -> list[VenueOrder]:
         """Give the orders that the venue's answers know of."""
         return [each for each in self.orders.values() if each.visible_from <= self.loop.time()]
+
+    def page(self, symbol: str, since: datetime, read: int, rows_max: int) -> list[Listed]:
+        """Give the rows of the list after so many that were read; an empty page is the end."""
+        by_hand = [each for each in self.by_hand if each.visible_from <= self.loop.time()]
+        placed = sorted((*self.shown(), *by_hand), key=lambda each: each.placed_at)
+        rows = [each.listed() for each in placed if each.symbol == symbol and each.placed_at >= since]
+        return rows[read : read + rows_max]
 
     def cancel(self, venue_order: VenueOrder) -> Sighting | None:
         """Cancel an order; None when nothing of it is open. A trade may be faster."""
@@ -161,7 +228,7 @@ class SimVenue:
             self._fill(venue_order, venue_order.approved.quantity - venue_order.filled)
         if not venue_order.is_open:
             return None
-        venue_order.status = OrderStatus.CANCELED
+        venue_order.status, venue_order.changed_at = OrderStatus.CANCELED, self.now()
         self._tell(venue_order, [])
         return venue_order.sighting()
 
@@ -174,7 +241,7 @@ class SimVenue:
         else:
             self._tell(order, [])
         if order.is_open and order.approved.time_in_force is TimeInForce.IOC:
-            order.status = OrderStatus.EXPIRED
+            order.status, order.changed_at = OrderStatus.EXPIRED, self.now()
             self._tell(order, [])
         elif order.is_open and kind < 0.9:
             self.pending += 1
@@ -192,8 +259,9 @@ class SimVenue:
     def _fill(self, order: VenueOrder, quantity: Decimal) -> None:
         approved = order.approved
         base, quote = base_of(approved.instrument_id), quote_of(approved.instrument_id)
-        sign, fee = approved.side.sign, quantity * (Decimal(1) if approved.side is Side.BUY else PRICE) * _FEE
-        fee_currency = base if approved.side is Side.BUY else quote
+        is_paid_in_base = approved.side is Side.BUY and self.capabilities.execution_ids
+        sign, fee = approved.side.sign, quantity * (Decimal(1) if is_paid_in_base else PRICE) * FEE
+        fee_currency = base if is_paid_in_base else quote
         number = sum(len(each.trades) for each in self.orders.values()) + 1
         trade = Trade(
             execution_id=f"{order.symbol.replace('/', '')}-{number}",
@@ -209,6 +277,7 @@ class SimVenue:
         )
         order.trades.append(trade)
         order.filled += quantity
+        order.changed_at = self.now()
         order.status = OrderStatus.FILLED if order.filled == approved.quantity else OrderStatus.PARTIALLY_FILLED
         for asset, amount in ((base, sign * quantity), (quote, -sign * quantity * PRICE), (fee_currency, -fee)):
             self.money[asset] = self.money.get(asset, Decimal(0)) + amount
@@ -216,7 +285,8 @@ class SimVenue:
 
     def _tell(self, order: VenueOrder, trades: list[Trade]) -> None:
         """Tell the stream: late, twice, in another order, or not at all."""
-        named = [replace(trade, client_order_id=order.approved.client_order_id) for trade in trades]
+        named_by_us = order.approved.client_order_id if self.capabilities.client_ids else None
+        named = [replace(trade, client_order_id=named_by_us) for trade in trades if self.capabilities.execution_ids]
         copies, moment = 1, f"user_stream > {order.status}"
         if not self.is_calm:
             lot = self.chance.random()

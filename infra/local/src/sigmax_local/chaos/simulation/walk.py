@@ -1,13 +1,15 @@
-"""Which plan a seed stands for: every second one walks through the awaits of one scene, the others are drawn.
+"""Which plan a seed stands for: every second one walks through the awaits of one scene, most others are drawn.
 
 The walk is complete: it plays the same scene again and again, and each time one fault strikes at the next await. First
-a replica is killed after each of them in turn, then the other faults follow.
+a replica is killed after each of them in turn, then the other faults follow. A smaller part walks through the same
+scene at a venue that keeps no client ids.
 """
 
 import asyncio
 from dataclasses import replace
 from functools import cache
 
+from order_worker.domain.sightings import Capabilities
 from sigmax_local.chaos.simulation.loop import VirtualLoop
 from sigmax_local.chaos.simulation.plan import Plan, Strike, Wish, drawn
 from sigmax_local.chaos.simulation.quiet import silent
@@ -38,6 +40,12 @@ _SCENE = Plan(
     ends_at_s=12.0,
 )
 """Entries, an exit, cancels before and after the send, an answer and a request that get lost: what the walk plays."""
+_SCENE_WITHOUT_IDS = replace(
+    _SCENE,
+    venue=Capabilities(client_ids=False, execution_ids=False),
+    wishes=tuple(replace(wish, imitated_s=0.2 if wish.number % 2 else 0.0) for wish in _SCENE.wishes),
+)
+"""The same at a venue that keeps no ids, while somebody gives the same orders by hand."""
 _IDLE = ("guard", "health", "clock", "outbox", "outbox_sweep", "sweep", "resolver", "on_stage_changed")
 """Tasks that mostly find nothing to do: of their awaits the walk takes every third."""
 _SECONDS = (0.3, 2.5, 5.0)
@@ -45,15 +53,17 @@ _SECONDS = (0.3, 2.5, 5.0)
 
 def plan_of(seed: int) -> Plan:
     """Give the plan of a seed."""
-    return drawn(seed) if seed % 2 else _walked(seed)
+    if seed % 12 == 9:
+        return _walked(seed, seed // 12, _SCENE_WITHOUT_IDS)
+    return drawn(seed) if seed % 2 else _walked(seed, seed // 2, _SCENE)
 
 
-def _walked(seed: int) -> Plan:
-    round_, step = divmod(seed // 2, len(awaits()))
-    entry, nth = awaits()[step]
+def _walked(seed: int, number: int, scene: Plan) -> Plan:
+    round_, step = divmod(number, len(awaits(scene)))
+    entry, nth = awaits(scene)[step]
     fault = _faults()[round_ % len(_faults())]
     strike = Strike(fault, entry, nth, _SECONDS[nth % len(_SECONDS)], (nth % 7) / 7)
-    return replace(_SCENE, seed=seed, strikes=(*_SCENE.strikes, strike))
+    return replace(scene, seed=seed, strikes=(*scene.strikes, strike))
 
 
 @cache
@@ -62,11 +72,11 @@ def _faults() -> tuple[str, ...]:
 
 
 @cache
-def awaits() -> tuple[tuple[str, int], ...]:
-    """Play the scene once with no fault, and give every await of it."""
+def awaits(scene: Plan = _SCENE) -> tuple[tuple[str, int], ...]:
+    """Play a scene once with no fault but its own, and give every await of it."""
     loop = VirtualLoop()
     asyncio.set_event_loop(loop)
-    world = World(_SCENE, loop)
+    world = World(scene, loop)
     try:
         with silent():
             loop.run_until_complete(world.play())

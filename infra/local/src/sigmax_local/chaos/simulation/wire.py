@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import Callable, Collection
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import TypeVar
 
 from order_worker.domain.budget import Kind, Told
 from order_worker.domain.health import Health
+from order_worker.domain.matching import Listed
 from order_worker.domain.order import Order
-from order_worker.domain.sightings import DUPLICATE, Answer, Outcome, Sighting, Trade, classify
+from order_worker.domain.sightings import DUPLICATE, Answer, Capabilities, Outcome, Sighting, Trade, classify
 from order_worker.domain.terms import Terms
 from order_worker.ports import VenueError
 from sigmax_local.chaos.simulation.process import Process
@@ -20,6 +22,8 @@ T = TypeVar("T")
 _WAY_S = (0.002, 0.08)
 _WRITE_S = 0.0005
 _PAUSES_S = (0.2, 0.5)
+_PAGE = 2
+"""Rows of a page of the venue's list of orders: few, so that most lists have several."""
 _QUESTION_S = 0.6
 """Until a question that nobody answers is given up."""
 
@@ -40,6 +44,12 @@ class Wire:
         self._process = process
         self._terms = terms
         self._health = Health()
+        self._has_list_failed = False
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Say what the venue keeps and tells of our orders."""
+        return self._venue.capabilities
 
     @property
     def health(self) -> Health:
@@ -52,7 +62,7 @@ class Wire:
         if answer.sent_at is not None and answer.outcome is Outcome.UNKNOWN and not answer.is_duplicate:
             self._health = self._health.failed(Kind.ORDERS, answer.sent_at, self._process.now())
         elif answer.sent_at is not None:
-            self._health = self._health.answered(Kind.ORDERS)
+            self._health = self._health.answered(Kind.ORDERS, self._process.now())
         return answer
 
     async def _submit(self, order: Order) -> Answer:
@@ -124,7 +134,8 @@ class Wire:
 
     def _cancel(self, order: Order) -> Sighting | None:
         known = self._known(order)
-        return None if known is None else self._venue.cancel(known)
+        is_named = known is not None and known.reference == order.venue_reference
+        return self._venue.cancel(known) if known is not None and is_named else None
 
     async def find(self, order: Order) -> Sighting | None:
         """Ask for an order by its id; None when the venue does not know it. Raises `VenueError`."""
@@ -147,12 +158,36 @@ class Wire:
             "open orders", lambda: [each.sighting() for each in shown() if each.is_open and each.symbol in symbols]
         )
 
+    async def orders(self, symbol: str, since: datetime) -> list[Listed]:
+        """Give every order placed since a time, every page. Raises `VenueError` for a list that proves nothing."""
+        rows: list[Listed] = []
+        self._venue.readers += 1
+        try:
+            while page := await self._ask("page of orders", partial(self._page, symbol, since, len(rows)), pauses_s=()):
+                rows += page
+        except VenueError:
+            self._has_list_failed = True
+            raise
+        finally:
+            self._venue.readers -= 1
+        has_failed, self._has_list_failed = self._has_list_failed, False
+        if has_failed and not rows:
+            raise VenueError("an empty list right after an error says nothing")
+        return rows
+
+    def _page(self, symbol: str, since: datetime, read: int) -> list[Listed]:
+        return self._venue.page(symbol, since, read, _PAGE)
+
     async def trades_of(self, order: Order) -> list[Trade]:
         """Give the trades of one order that the venue has. Raises `VenueError`."""
+        if not self.capabilities.execution_ids:
+            return []
         return await self._ask("trades of order", lambda: list(_trades(self._known(order))))
 
     async def trades(self, symbol: str, since: datetime) -> list[Trade]:
         """Give our trades from a time on. Raises `VenueError`."""
+        if not self.capabilities.execution_ids:
+            return []
         shown = self._venue.shown
         return await self._ask(
             "trades",
@@ -175,18 +210,24 @@ class Wire:
         """Give how many requests the venue says it takes: it does not say."""
         return Told()
 
-    async def _ask(self, doing: str, answer: Callable[[], T], kind: Kind = Kind.QUERIES) -> T:
+    async def _ask(
+        self,
+        doing: str,
+        answer: Callable[[], T],
+        kind: Kind = Kind.QUERIES,
+        pauses_s: tuple[float, ...] = _PAUSES_S,
+    ) -> T:
         """Ask, and ask again after a passing fault."""
         asked_at = self._process.now()
         if self._health.must_rest(kind, asked_at):
             raise VenueError("the venue does not answer; it is asked again in a moment")
-        for pause_s in (*_PAUSES_S, None):
+        for pause_s in (*pauses_s, None):
             await self._process.hop(doing, self._way())
             if self._process.reaches("venue") and not self._venue.is_down:
                 found = answer()
                 await self._process.hop(f"{doing} answered", self._way())
                 if self._process.reaches("venue"):
-                    self._health = self._health.answered(kind)
+                    self._health = self._health.answered(kind, self._process.now())
                     return found
             await self._process.hop(f"{doing}: no answer", _QUESTION_S)
             if pause_s is not None:
@@ -198,6 +239,8 @@ class Wire:
         shown = self._venue.shown()
         if order.venue_order_id is not None:
             return next((each for each in shown if each.venue_order_id == order.venue_order_id), None)
+        if not self.capabilities.client_ids:
+            raise VenueError("the venue keeps no client ids, and its own is not known yet")
         mine = [each for each in shown if each.approved.client_order_id == order.client_order_id]
         return mine[-1] if mine else None
 

@@ -2,23 +2,25 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any
 
 from order_worker.domain.budget import Bucket, Kind
-from order_worker.domain.sightings import Sighting, Trade
+from order_worker.domain.sightings import ALL_IDS, Capabilities, Sighting, Trade
 from order_worker.domain.terms import Terms
 from order_worker.handlers.approvals import on_cancel_requested, on_order_approved, on_stage_changed
+from order_worker.handlers.commands import on_command
 from order_worker.handlers.desk import Desk
 from order_worker.handlers.guarding import guard
 from order_worker.handlers.health import ask_clock, tell_health
 from order_worker.handlers.reconciling import reconcile
 from order_worker.handlers.resolving import resolve_due
 from order_worker.handlers.sending import sweep
-from order_worker.handlers.transfers import on_command
 from order_worker.handlers.working import on_sightings, on_trades, poll
+from sigmax.domain.settlement import CRYPTO
 from sigmax.runtime.faults import is_passing
 from sigmax.schemas.base import Message
 from sigmax.schemas.control import Command, StageChanged
@@ -31,7 +33,7 @@ from sigmax_local.chaos.simulation.budget import MemoryBudget
 from sigmax_local.chaos.simulation.process import Process
 from sigmax_local.chaos.simulation.relay import Relay
 from sigmax_local.chaos.simulation.server import Server
-from sigmax_local.chaos.simulation.venue import SimVenue
+from sigmax_local.chaos.simulation.venue import FEE, SimVenue
 from sigmax_local.chaos.simulation.wire import Wire
 
 KEY = b"a key that only risk-gate and order-worker know"
@@ -48,8 +50,12 @@ _WAIT_S = (0.1, 0.2, 0.5, 1.0)
 _PREFETCH = 10
 
 
-def terms_for(name: str) -> Terms:
-    """Give terms in production's proportions, and a fifth of its times: a seed then lasts a virtual minute."""
+def terms_for(name: str, venue: Capabilities = ALL_IDS) -> Terms:
+    """Give terms in production's proportions, and a fifth of its times: a seed then lasts a virtual minute.
+
+    A venue that names no trades tells no fees: the terms do.
+    """
+    market = CRYPTO if venue.execution_ids else replace(CRYPTO, fee_bps=FEE * 10_000)
     return Terms(
         account_id="paper",
         venue="paper",
@@ -66,6 +72,7 @@ def terms_for(name: str) -> Terms:
         look_backoff_max=timedelta(seconds=2),
         look_lease=timedelta(seconds=4),
         absence_window=timedelta(seconds=3),
+        market=market,
     )
 
 
@@ -113,7 +120,7 @@ class Worker:
         self._on_end = on_end
         self._news: tuple[list[Sighting], list[Trade]] = ([], [])
         self._heard = asyncio.Event()
-        terms = terms_for(process.name)
+        terms = terms_for(process.name, venue.capabilities)
         self._relay = Relay(server, broker, process)
         books = MemoryBooks(server, process, terms, self._relay.offer)
         budget = MemoryBudget(buckets, process)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from random import Random
 from typing import Any
@@ -11,10 +11,11 @@ from order_worker.domain.budget import Bucket, Kind
 from order_worker.ports import Account
 from sigmax.domain.ledger import LedgerAccount
 from sigmax.schemas.control import Alert, Command, StageChanged
+from sigmax.schemas.market import symbol_of
 from sigmax.schemas.orders import CancelRequested, OrderApproved
 from sigmax.schemas.types import Stage, Submission
 from sigmax_local.chaos.simulation.broker import Broker
-from sigmax_local.chaos.simulation.gate import Gate
+from sigmax_local.chaos.simulation.gate import Gate, approval_of, order_id_of
 from sigmax_local.chaos.simulation.loop import VirtualLoop
 from sigmax_local.chaos.simulation.plan import Plan, Strike
 from sigmax_local.chaos.simulation.process import Point, Process, point_of, trace_tasks
@@ -30,6 +31,8 @@ _TRANSFER = Decimal(5000)
 _QUIET_MAX_S = 150.0
 """Virtual seconds after the last fault within which everything must come to rest."""
 _LOOK_S = 0.5
+_SAID_AGAIN_S = 5.0
+"""After which people say again which order it is, where it stayed unknown."""
 
 
 @dataclass
@@ -51,8 +54,9 @@ class World:
         chance = Random(f"{plan.scene} runs")  # noqa: S311 (nothing secret)
         self.server = Server(loop, chance)
         self.broker = Broker(loop, chance)
-        self.venue = SimVenue(loop, chance)
+        self.venue = SimVenue(loop, chance, plan.venue)
         self.venue.stream_loss = plan.stream_loss
+        self.venue.before_taking = self._imitate_at_once
         self.gate = Gate(loop, self.broker)
         self.buckets: dict[Kind, Bucket] = {}
         self.workers: dict[str, Worker] = {}
@@ -66,6 +70,7 @@ class World:
         """By kind of task: how many awaits there were so far."""
         self._is_healed = False
         self._repeated = 0
+        self._said_at: dict[str, float] = {}
         trace_tasks(loop)
         # What a gather leaves behind once one of its tasks has failed: each was told of, or is dead.
         loop.set_exception_handler(lambda _loop, _context: None)
@@ -103,6 +108,9 @@ class World:
             self.start(f"order-worker-{number}")
         for wish in self.plan.wishes:
             self.loop.call_later(wish.at_s, self.gate.approve, wish)
+            if wish.imitated_s:
+                like = approval_of(replace(wish, is_forged=False), self.gate.now())
+                self.loop.call_later(max(wish.at_s - wish.imitated_s, 0.0), self._imitate, like)
         if self.plan.halt_at_s is not None:
             self.loop.call_later(self.plan.halt_at_s, self.gate.halt, self.plan.resume_at_s - self.plan.halt_at_s)
         if self.plan.transfer_at_s is not None:
@@ -114,6 +122,7 @@ class World:
         while not self.is_quiet and self.loop.time() < until:
             await asyncio.sleep(_LOOK_S)
             self._release()
+            self._identify()
             self.is_quiet = not self.unrest()
         for worker in self.workers.values():
             self.faults += worker.faults
@@ -223,6 +232,44 @@ class World:
         if account.account.blocked_reason is not None and self.gate.stage is Stage.NORMAL:
             self.gate.release()
 
+    def _imitate(self, approved: OrderApproved) -> None:
+        """Have somebody give an order by hand that looks like one of ours.
+
+        Not while another one of ours that looks the same may not be there, nor while the list is being read: that could
+        not be told by anybody.
+        """
+        if self.venue.readers:
+            return
+        looks = _looks(approved)
+        for row in self.orders().values():
+            order = row.order
+            is_other = order.client_order_id != approved.client_order_id and _looks(order.approved) == looks
+            if is_other and order.venue_order_id is None and order.submission is not Submission.REFUSED:
+                return
+        self.venue.place_by_hand(approved, symbol_of(approved.instrument_id))
+
+    def _imitate_at_once(self, approved: OrderApproved) -> None:
+        at_once = {order_id_of(wish) for wish in self.plan.wishes if wish.imitated_s == 0}
+        if approved.client_order_id in at_once:
+            self._imitate(approved)
+
+    def _identify(self) -> None:
+        """Have two people who know the venue's pages say which order it is that nobody else can tell."""
+        for row in self.orders().values():
+            order, now = row.order, self.loop.time()
+            is_unclear = order.submission is Submission.UNKNOWN and order.looks.is_unclear
+            is_asked = order.submission is Submission.ABSENT and order.client_order_id in self._unclear()
+            if not (is_unclear or is_asked) or now < self._said_at.get(order.client_order_id, 0.0) + _SAID_AGAIN_S:
+                continue
+            self._said_at[order.client_order_id] = now
+            theirs = self.venue.of(order.client_order_id)
+            self.gate.identify(order.client_order_id, theirs[0].venue_order_id if theirs else "")
+
+    def _unclear(self) -> set[str]:
+        """Give the orders that people were asked about."""
+        told = (each for each in self.broker.told.values() if isinstance(each, Alert))
+        return {each.subject for each in told if each.code == "submission_unclear"}
+
     def _transfer(self) -> None:
         """Bring money to the venue beside the platform, and have two people say so."""
         self.venue.money["USDT"] += _TRANSFER
@@ -231,3 +278,7 @@ class World:
     def _tell_again(self) -> None:
         self.gate.tell_stage(self.gate.stage)
         self.loop.call_later(_TELL_S, self._tell_again)
+
+
+def _looks(approved: OrderApproved) -> tuple[object, ...]:
+    return approved.instrument_id, approved.side, approved.quantity, approved.limit_price
