@@ -66,7 +66,9 @@ async def test_a_venue_that_fails_climbs_two_rungs_in_real_time_and_comes_down_f
             assert await platform.value(STAGE) == "caution"
 
             (await venue.delete("/admin/faults")).raise_for_status()
-            recovering = await until(platform, HEALTH, lambda rows: rows[0]["recovering_since"] is not None, within_s=60)
+            recovering = await until(
+                platform, HEALTH, lambda rows: rows[0]["recovering_since"] is not None, within_s=60
+            )
             assert recovering[0]["recovering_since"] - since >= timedelta(seconds=30)
         # It answers again at once, and is believed when most of the last half minute was answered.
         ended = await until(platform, RUNGS, lambda rows: len(rows) == 3, within_s=90)

@@ -9,6 +9,7 @@ from order_worker_fakes import FakeBudget, FakeClock
 
 from order_worker.adapters.asking import Asking
 from order_worker.adapters.dialect import told_of
+from order_worker.adapters.endpoints import Switch
 from order_worker.adapters.wire import current_attempt
 from order_worker.domain.budget import Kind, Limit, Told
 from order_worker.ports import VenueError
@@ -17,7 +18,7 @@ from order_worker.ports import VenueError
 class Bench:
     def __init__(self) -> None:
         self.clock, self.budget = FakeClock(), FakeBudget()
-        self.asking = Asking(self.budget, self.clock)
+        self.asking = Asking(self.budget, self.clock, Switch(self.clock, None))
         self.script: list[Any] = []
         self.asked = 0
 
@@ -57,7 +58,7 @@ async def test_a_passing_fault_is_asked_again_twice_and_each_try_is_counted(benc
 
     assert await bench.ask() == "an answer"
     assert len(bench.budget.taken) == bench.asked == 3
-    assert bench.asking.health.failing_since(bench.clock.at) is None
+    assert bench.asking.health.trouble(bench.clock.at) is None
 
 
 async def test_a_question_that_nobody_answers_fails_and_says_since_when(bench: Bench) -> None:
@@ -65,7 +66,9 @@ async def test_a_question_that_nobody_answers_fails_and_says_since_when(bench: B
     bench.script = [ccxt.RequestTimeout("late")] * 3
 
     assert "late" in await bench.fails()
-    assert bench.asking.health.failing_since(bench.clock.at) == asked_at
+    trouble = bench.asking.health.trouble(bench.clock.at)
+    assert trouble is not None
+    assert trouble.since == asked_at
 
 
 async def test_a_question_of_one_try_is_asked_once(bench: Bench) -> None:
@@ -79,7 +82,7 @@ async def test_an_order_that_the_venue_does_not_know_is_an_answer(bench: Bench) 
     bench.script = [ccxt.RequestTimeout("late"), ccxt.OrderNotFound("-2013")]
 
     assert await bench.ask() is None
-    assert bench.asking.health.failing_since(bench.clock.at) is None
+    assert bench.asking.health.trouble(bench.clock.at) is None
 
 
 @pytest.mark.parametrize(
@@ -99,17 +102,17 @@ async def test_too_many_requests_closes_the_budget_and_is_not_asked_again(
     with pytest.raises(VenueError):
         await bench.asking.ask(limited, 20)
     assert (bench.asked, bench.budget.closed) == (1, closed)
-    assert bench.asking.health.failing_since(bench.clock.at) is None
+    assert bench.asking.health.trouble(bench.clock.at) is None
 
 
 async def test_a_refusal_is_an_answer_and_garbage_is_none(bench: Bench) -> None:
     bench.script = [ccxt.AuthenticationError("-2015")]
     await bench.fails()
-    assert bench.asking.health.failing_since(bench.clock.at) is None
+    assert bench.asking.health.trouble(bench.clock.at) is None
 
     bench.script = [ValueError("no JSON")]
     await bench.fails()
-    assert bench.asking.health.failing_since(bench.clock.at) is not None
+    assert bench.asking.health.trouble(bench.clock.at) is not None
 
 
 async def test_after_five_failures_it_is_asked_once_a_second_and_an_answer_ends_that(bench: Bench) -> None:

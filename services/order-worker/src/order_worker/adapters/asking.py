@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import ccxt.async_support as ccxt
 
+from order_worker.adapters.endpoints import Switch
 from order_worker.adapters.wire import Attempt, current_attempt
 from order_worker.domain.budget import TOO_MANY_S, Kind, closed_by
 from order_worker.domain.health import Health
@@ -25,11 +26,12 @@ _REASON_MAX = 500
 class Asking:
     """How everything but a submit is asked of one venue."""
 
-    def __init__(self, budget: BudgetPort, clock: ClockPort) -> None:
+    def __init__(self, budget: BudgetPort, clock: ClockPort, switch: Switch) -> None:
         self.health = Health()
         """Which kinds of requests are answered."""
         self._budget = budget
         self._clock = clock
+        self._switch = switch
 
     async def ask(
         self,
@@ -45,29 +47,33 @@ class Asking:
             raise VenueError("the venue does not answer; it is asked again in a moment")
         for pause_s in _PAUSES_S if is_retried else _ONE_TRY:
             await self._spend(kind, weight)
-            attempt = Attempt()
+            attempt, used = Attempt(), self._switch.use()
             token = current_attempt.set(attempt)
             try:
                 answer = await question()
             except ccxt.OrderNotFound:
-                self.health = self.health.answered(kind)
+                self.health = self.health.answered(kind, self._clock.now())
                 return None
             except (ccxt.DDoSProtection, ccxt.RateLimitExceeded) as error:
-                self.health = self.health.answered(kind)
+                self.health = self.health.answered(kind, self._clock.now())
                 for each in closed_by(kind, str(error)):
                     await self._budget.close(each, attempt.retry_after_s or TOO_MANY_S)
                 raise VenueError(told_by(error)) from error
             except (ccxt.OperationFailed, TimeoutError) as error:
+                self._switch.failed(used)
                 if pause_s is None:
                     self.health = self.health.failed(kind, asked_at, self._clock.now())
                     raise VenueError(told_by(error)) from error
+                self.health = self.health.missed(kind, asked_at, self._clock.now())
             except Exception as error:
                 is_answer = isinstance(error, ccxt.ExchangeError)
                 now = self._clock.now()
-                self.health = self.health.answered(kind) if is_answer else self.health.failed(kind, asked_at, now)
+                if not is_answer:
+                    self._switch.failed(used)
+                self.health = self.health.answered(kind, now) if is_answer else self.health.failed(kind, asked_at, now)
                 raise VenueError(told_by(error)) from error
             else:
-                self.health = self.health.answered(kind)
+                self.health = self.health.answered(kind, self._clock.now())
                 return answer
             finally:
                 current_attempt.reset(token)

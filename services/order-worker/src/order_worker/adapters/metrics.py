@@ -24,6 +24,7 @@ budget_waits = Counter(
 too_many_requests = Counter(
     "sigmax_venue_too_many_requests_total", "Answers of the venue that say: too many requests", ["kind"]
 )
+on_spare_endpoint = Gauge("sigmax_venue_on_spare_endpoint", "1 while requests go to the venue's spare address")
 fills = Counter("sigmax_fills_total", "Fills entered, by the source that brought them first", ["source"])
 approval_to_accepted = measured(Step.ORDER)
 tick_to_first_fill = measured(Step.CYCLE)

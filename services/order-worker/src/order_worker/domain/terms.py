@@ -17,6 +17,10 @@ class Terms:
     currency: str
     approval_key: bytes = field(repr=False)
     worker: str
+    hosts: tuple[str, ...] = ()
+    """Where requests go: the venue's own host, or what stands for it, and the spare one."""
+    key_fingerprint: str | None = None
+    """Of the venue's key: tells whether it is the same one, and not what it is."""
     send: timedelta = timedelta(seconds=0.8)
     """From the claim to the last moment at which the request may be written."""
     submit_timeout: timedelta = timedelta(seconds=3)

@@ -10,6 +10,7 @@ import structlog
 
 from order_worker.domain.breaker import Breaker
 from order_worker.domain.budget import Kind
+from order_worker.domain.health import Trouble
 from order_worker.domain.order import Order, is_news, renumbered
 from order_worker.domain.reconciling import ClockGap
 from order_worker.domain.terms import Terms
@@ -32,7 +33,7 @@ class HealthTold:
     """What was told of the venue's health, and when."""
 
     at: datetime
-    failing_since: datetime | None
+    trouble: Trouble | None
     open: frozenset[Kind]
     """Kinds of requests whose breaker people have been told of."""
 

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from order_worker.domain.budget import Kind
+from order_worker.domain.health import Trouble
 from order_worker.domain.reconciling import clock_gap
 from order_worker.handlers.desk import Desk, HealthTold, notice
 from order_worker.handlers.reconciling import reconcile
@@ -39,30 +40,46 @@ async def ask_clock(desk: Desk) -> None:
 async def tell_health(desk: Desk) -> None:
     """Tell risk-gate and people how the venue is, when it changes and every few seconds; compare after an outage."""
     now = desk.clock.now()
-    since = desk.venue.health.failing_since(now)
+    trouble = desk.venue.health.trouble(now)
     before = desk.told
-    if before is not None and (since is None) is (before.failing_since is None) and now - before.at < TELL_AFTER:
+    if before is not None and _state(before.trouble) == _state(trouble) and now - before.at < TELL_AFTER:
         return
-    unknown = [order for order in await desk.books.unfinished() if order.submission is Submission.UNKNOWN]
+    told = await health_of(desk, now)
     async with desk.books.open() as page:
-        page.publish(_health(desk, since, len(unknown), now))
+        page.publish(told)
         told_open = _alert_of_breakers(page, desk, now)
-    desk.told = HealthTold(now, since, told_open)
-    was_away = before is not None and before.failing_since is not None and now - before.failing_since >= _LONG
-    if since is None and was_away and desk.is_reconciled:
+    desk.told = HealthTold(now, trouble, told_open)
+    is_out = trouble is not None and trouble.out_since is not None
+    if not is_out and _was_away(before, now) and desk.is_reconciled:
         await reconcile(desk)
 
 
-def _health(desk: Desk, since: datetime | None, unknown: int, now: datetime) -> VenueHealth:
-    terms = desk.terms
+def _state(trouble: Trouble | None) -> tuple[bool, bool]:
+    return trouble is not None, trouble is not None and trouble.recovering_since is not None
+
+
+def _was_away(before: HealthTold | None, now: datetime) -> bool:
+    out_since = None if before is None or before.trouble is None else before.trouble.out_since
+    return out_since is not None and now - out_since >= _LONG
+
+
+async def health_of(desk: Desk, now: datetime) -> VenueHealth:
+    """Give what this worker can tell of the venue now."""
+    terms, trouble = desk.terms, desk.venue.health.trouble(now)
+    unknown = [order for order in await desk.books.unfinished() if order.submission is Submission.UNKNOWN]
     return VenueHealth(
         **VenueHealth.first(f"{terms.account_id}:{now.isoformat()}:{terms.worker}", now),
         account_id=terms.account_id,
         venue=terms.venue,
-        is_answering=since is None,
-        failing_since=since,
+        is_answering=trouble is None,
+        failing_since=None if trouble is None else trouble.since,
+        recovering_since=None if trouble is None else trouble.recovering_since,
+        mode=terms.mode,
+        hosts=terms.hosts,
+        key_fingerprint=terms.key_fingerprint,
+        is_circuit_open=desk.breaker.is_open(now),
         clock_gap_ms=0 if desk.clock_gap is None else desk.clock_gap.milliseconds,
-        orders_unknown=unknown,
+        orders_unknown=len(unknown),
         as_of=now,
     )
 
