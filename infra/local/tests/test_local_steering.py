@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from typer.testing import CliRunner
 
-from sigmax_local import cli, people, stacks, steering_talk
+from sigmax_local import cli, people, stacks, steering, steering_talk
 from sigmax_local.gateway import Gateway
 from sigmax_local.runs import Kind
 
@@ -26,6 +26,9 @@ APPROVAL = {
     "requested_by": "admin",
     "expires_at": "2026-01-05T09:10:00Z",
     "approvers": 1,
+    "next_approver": None,
+    "next_approver_from": None,
+    "next_approver_needs_own_password": False,
     "status_url": "/api/v1/commands/8e03978e",
 }
 
@@ -37,6 +40,8 @@ class Answering:
         self.asked: list[tuple[str, str, Any]] = []
         self.waiting = [APPROVAL]
         self.approvers = 1
+        self.following: dict[str, Any] = {}
+        self.status = "done"
         self.flattenings: list[Any] = []
 
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
@@ -53,7 +58,7 @@ class Answering:
         if path == "/approvals":
             return {"items": self.waiting}
         if path.startswith("/approvals/"):
-            return {**APPROVAL, "approvers": self.approvers}
+            return {**APPROVAL, "approvers": self.approvers, **self.following}
         if path == "/risk/limits" and body is None:
             values = {"leverage_max": "1", "instruments_allowed": None}
             return [{"account_id": "paper", "version": 3, "values": values, "changed_by": "admin, mina"}]
@@ -67,7 +72,7 @@ class Answering:
             "command": "halt",
             "subject": "global",
             "values": {},
-            "status": "awaiting_second_person" if waits else "done",
+            "status": "awaiting_second_person" if waits else self.status,
             "status_url": "/api/v1/commands/8e03978e",
             "approval_url": "/api/v1/approvals/8e03978e" if waits else None,
         }
@@ -103,12 +108,6 @@ def invoke(*words: str, typed: str = "") -> Any:
             "PUT",
             "/risk/stage",
             {"scope": "account", "scope_id": "paper", "reason": "news", "stage": "reducing"},
-        ),
-        (
-            ("flatten", "--yes"),
-            "POST",
-            "/risk/flatten",
-            {"scope": "global", "scope_id": "global", "reason": "", "everything": False},
         ),
         (
             ("posture", "auto", "--account", "live"),
@@ -173,9 +172,22 @@ def test_what_waits_says_what_the_second_person_types(
         (None, [], "It goes on"),
     ],
 )
-def test_a_flatten_says_what_is_left_and_why(answering: Answering, is_flat: Any, left: Any, said: str) -> None:
+def test_a_flatten_says_what_is_left_and_why_and_succeeds_when_it_ends_flat(
+    answering: Answering, monkeypatch: pytest.MonkeyPatch, is_flat: Any, left: Any, said: str
+) -> None:
+    monkeypatch.setattr(steering, "_FLAT_WITHIN_S", 0.0)
     answering.flattenings = [{"flattening_id": "8e03978e", "is_flat": is_flat, "remaining": left}]
-    assert said in invoke("flatten", "--yes").stdout
+    told = invoke("flatten", "--yes")
+    assert (told.exit_code, said in told.output) == (0 if is_flat else 1, True)
+    body = {"scope": "global", "scope_id": "global", "reason": "", "everything": False}
+    assert answering.asked == [("POST", "/risk/flatten", body)]
+
+
+@pytest.mark.parametrize("status", ["unconfirmed", "refused", "expired"])
+def test_a_command_whose_effect_is_not_seen_fails_and_says_where_to_look(answering: Answering, status: str) -> None:
+    answering.status = status
+    told = invoke("halt")
+    assert (told.exit_code, told.stdout, "halt global" in told.stderr) == (1, "", True)
 
 
 def test_who_is_alone_is_told_how_to_make_the_second_login(answering: Answering) -> None:
@@ -183,11 +195,26 @@ def test_who_is_alone_is_told_how_to_make_the_second_login(answering: Answering)
     assert "sigmax user add <login> --role admin" in invoke("resume").stdout
 
 
+def test_where_the_second_login_is_too_new_its_owner_and_the_time_are_named(answering: Answering) -> None:
+    answering.approvers = 0
+    answering.following = {
+        "next_approver": "mina",
+        "next_approver_from": "2126-01-06T09:00:00Z",
+        "next_approver_needs_own_password": True,
+    }
+    said = invoke("resume").stdout
+    assert "sigmax user password --as mina" in said
+    assert "2126-01-06 09:00:00 UTC" in said
+    assert "sigmax user add" not in said
+    answering.following["next_approver_from"] = "2026-01-01T09:00:00Z"
+    assert "09:00:00" not in invoke("resume").stdout.partition("Nobody else")[2]
+
+
 def test_the_second_person_sees_the_values_and_approves_exactly_those(answering: Answering) -> None:
     told = invoke("approve", "--as", "mina", typed="y\n")
     assert told.exit_code == 0, told.output
     assert "stage halted" in told.stdout
-    assert "from halted, stage reducing" in told.stdout
+    assert "stage reducing" in told.stdout
     path = f"/approvals/{APPROVAL['approval_id']}"
     assert answering.asked == [("POST", f"{path}/approve", {"fingerprint": "f" * 64})]
     assert invoke("approve", "8e03", "--refuse", "--yes").stdout.endswith("Refused.\n")
@@ -218,7 +245,11 @@ def test_which_request_is_meant_must_be_clear(answering: Answering, waiting: lis
         ("limits", "leverage_max"),
         ("transfer", "deposit", "0", "USDT"),
         ("transfer", "deposit", "NaN", "USDT"),
-        ("transfer", "deposit", "much", "USDT"),
+        ("transfer", "deposit", "much", "USDT", "--reason", "x"),
+        ("transfer", "deposit", "5", "US DT", "--reason", "x"),
+        ("transfer", "deposit", "5", "USDT"),
+        ("limits", "leverage_max=1"),
+        ("release", "--scope", "strategy", "--id", "ema", "--reason", " "),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anybody_signs_in(answering: Answering, words: tuple[str, ...]) -> None:
@@ -230,7 +261,8 @@ def test_what_holds_now_can_be_seen(answering: Answering) -> None:
     limits = invoke("limits").stdout
     assert "version 3, by admin, mina" in limits
     assert "leverage_max" in limits
-    assert "no limits of live" in invoke("limits", "--account", "live").stdout
+    nobody = invoke("limits", "--account", "live")
+    assert (nobody.exit_code, "there are those of paper" in nobody.stderr) == (1, True)
     assert "resume global" in invoke("approvals").stdout
     for words in (("stage",), ("posture",)):
         assert invoke(*words).exit_code == 0

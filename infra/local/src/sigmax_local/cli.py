@@ -160,7 +160,7 @@ def _await_ready(home: Home, process: "subprocess.Popen[bytes]", log: Path) -> N
                 raise typer.Exit(process.returncode or 1)
             state = home.state()
             if state is not None and state["ready"]:
-                console.print(tail(log), markup=False)
+                console.print(tail(log), markup=False, soft_wrap=True)
                 _say_running(state["gateway_url"])
                 return
             time.sleep(_POLL_S)

@@ -127,7 +127,10 @@ class Gateway:
                 method, path, json=body, params=params, headers={**signed, **(headers or {})}
             )
         except httpx2.HTTPError as error:
-            raise GatewayAwayError(f"The gateway at {self.url} does not answer: {error}") from None
+            raise GatewayAwayError(
+                f"The gateway at {self.url} does not answer: {error or type(error).__name__}."
+                " Look how it fares: sigmax status, sigmax logs api-gateway"
+            ) from None
         if answer.status_code in _PASSING:
             raise GatewayAwayError(_said(answer))
         return answer
@@ -140,10 +143,12 @@ def _content(answer: httpx2.Response) -> Any:
 
 
 def _said(answer: httpx2.Response) -> str:
+    """Give what is wrong, where, and what to do about it."""
     try:
         problem = answer.json()
     except ValueError:
         return f"The gateway answered {answer.status_code}."
     said = [problem.get("detail") or problem.get("title") or f"The gateway answered {answer.status_code}."]
-    said += [f"  {error['where']}: {error['what']}" for error in problem.get("errors", [])]
-    return "\n".join(said)
+    errors = [f"  {error['where'].removeprefix('body.')}: {error['what']}" for error in problem.get("errors", [])]
+    todo = problem.get("what_to_do")
+    return "\n".join([*said, *(errors or ([todo] if todo else []))])

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+import time
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Annotated, Any
@@ -13,9 +15,12 @@ from sigmax.schemas.types import Posture, Scope, Stage
 from sigmax_local import people, steering_view
 from sigmax_local.gateway import Gateway, GatewayError
 from sigmax_local.stacks import AsOption, StackOption
-from sigmax_local.steering_talk import console, give, settled, show, talk_with
+from sigmax_local.steering_talk import console, give, outcome, settled, show, talk_with
 
 _AUTOMATIC = "auto"
+_FLAT_WITHIN_S = 60.0
+_POLL_S = 0.5
+_ASSET = re.compile(r"[A-Z0-9]{1,16}")
 
 app = typer.Typer(rich_markup_mode="rich")
 
@@ -89,6 +94,8 @@ def flatten(
     stack: StackOption = None,
 ) -> None:
     """Cancel every order and sell what is held. One person suffices; it ends flat, or says what is left and why.
+
+    Exit status 0 says that it ended flat; it is waited for a minute.
 
     Example: sigmax flatten --scope account --id paper --reason "leaving for the weekend"
     """
@@ -166,7 +173,7 @@ def limits(
     if not changes:
         show(context, stack, login, "/risk/limits", lambda found: steering_view.limits(found, account))
         return
-    body = {"account_id": account, "values": dict(map(_change, changes)), "reason": reason}
+    body = {"account_id": account, "values": dict(map(_change, changes)), "reason": _given(reason)}
     give(context, stack, login, "PUT", "/risk/limits", body=body)
 
 
@@ -184,7 +191,7 @@ def release(
 
     Example: sigmax release --scope strategy --id ema-cross --reason "the feed was doubled; it is mended"
     """
-    give(context, stack, login, "POST", "/risk/release", body=_scoped(scope, scope_id, reason))
+    give(context, stack, login, "POST", "/risk/release", body=_scoped(scope, scope_id, _given(reason)))
 
 
 @app.command()
@@ -212,7 +219,14 @@ def transfer(
     if not money.is_finite() or money <= 0:
         raise typer.BadParameter(f"{amount} is no amount above zero.")
     signed = money if direction is Direction.DEPOSIT else -money
-    body = {"account_id": account, "asset": asset, "amount": format(signed, "f"), "reason": reason}
+    if not _ASSET.fullmatch(asset.upper()):
+        raise typer.BadParameter(f"{asset} is no asset: letters and digits, as USDT.")
+    body = {
+        "account_id": account,
+        "asset": asset.upper(),
+        "amount": format(signed, "f"),
+        "reason": _given(reason),
+    }
     give(context, stack, login, "POST", "/ledger/transfers", body=body)
 
 
@@ -237,7 +251,8 @@ def approve(
 ) -> None:
     """Be the second person: see exactly what another one asked for, and approve or refuse it within ten minutes.
 
-    Who trades alone makes a second login for this: sigmax user add mina --role admin
+    Who trades alone makes a second login for this, on the first day: sigmax user add mina --role admin. It approves
+    nothing of who made it before it has a password of its own (sigmax user password --as mina), and for a day.
 
     Examples: sigmax approve --as mina   ·   sigmax approve 8e03978e --as mina --refuse
     """
@@ -255,10 +270,17 @@ def approve(
         path = f"/approvals/{found[0]['approval_id']}/{verb}"
         await gateway.post(path, {"fingerprint": found[0]["fingerprint"]})
         is_command = found[0]["kind"] == "command" and not refuse
-        return await settled(gateway, found[0]["status_url"]) if is_command else None
+        if is_command:
+            return await outcome(gateway, await settled(gateway, found[0]["status_url"]))
+        return "Refused." if refuse else "Approved."
 
-    done = talk_with(context, stack, login, decide)
-    console.print("Refused." if refuse else "Approved." if done is None else steering_view.outcome(done))
+    console.print(talk_with(context, stack, login, decide), soft_wrap=True)
+
+
+def _given(reason: str) -> str:
+    if not reason.strip():
+        raise typer.BadParameter('Say why, for the second person to read: --reason "..."')
+    return reason
 
 
 def _scoped(scope: Scope, scope_id: str, reason: str) -> dict[str, str]:
@@ -268,8 +290,19 @@ def _scoped(scope: Scope, scope_id: str, reason: str) -> dict[str, str]:
 
 
 async def _left(gateway: Gateway, command: dict[str, Any]) -> RenderableType:
-    found = (await gateway.get("/risk/flattenings", limit="20"))["items"]
-    return steering_view.flattening(command, [one for one in found if one["flattening_id"] == command["command_id"]])
+    """Wait for the end of a flattening and say how it ended. Raises `GatewayError` where it did not end flat."""
+    deadline = time.monotonic() + _FLAT_WITHIN_S
+    while True:
+        listed = (await gateway.get("/risk/flattenings", limit="20"))["items"]
+        found = [one for one in listed if one["flattening_id"] == command["command_id"]]
+        is_flat = found[0]["is_flat"] if found else None
+        if is_flat is not None or time.monotonic() >= deadline:
+            break
+        await asyncio.sleep(_POLL_S)
+    said = steering_view.flattening(command, found)
+    if not is_flat:
+        raise GatewayError(said.plain)
+    return said
 
 
 def _change(text: str) -> tuple[str, Any]:

@@ -29,7 +29,14 @@ Told = Callable[[Gateway, dict[str, Any]], Awaitable[RenderableType]]
 
 async def outcome(_gateway: Gateway, command: dict[str, Any]) -> RenderableType:
     """Say how far a command has come."""
+    _end_unseen(command)
     return steering_view.outcome(command)
+
+
+def _end_unseen(command: dict[str, Any]) -> None:
+    """End the program with what is known where no effect of a command was seen. Raises `GatewayError`."""
+    if command["status"] != "done":
+        raise GatewayError(steering_view.outcome(command).plain)
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,11 @@ def show(
     context: typer.Context, kind: Kind | None, login: str, path: str, view: Callable[[Any], Any], **params: str
 ) -> None:
     """Read something as a person, and print it."""
-    console.print(view(talk_with(context, kind, login, lambda gateway: gateway.get(path, **params))))
+
+    async def read(gateway: Gateway) -> Any:
+        return view(await gateway.get(path, **params))
+
+    console.print(talk_with(context, kind, login, read))
 
 
 def give(
@@ -83,7 +94,7 @@ def give(
             return steering_view.waits(await gateway.get(given["approval_url"].removeprefix("/api/v1")))
         return await told(gateway, await settled(gateway, given["status_url"]))
 
-    console.print(talk_with(context, kind, login, hand_in))
+    console.print(talk_with(context, kind, login, hand_in), soft_wrap=True)
 
 
 async def settled(gateway: Gateway, status_url: str) -> Any:

@@ -44,4 +44,4 @@ def _own(user: dict[str, Any]) -> str:
 
 
 def _day(text: str | None) -> str:
-    return "never" if text is None else f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return "never" if text is None else f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
