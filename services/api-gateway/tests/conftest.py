@@ -334,6 +334,9 @@ class FakeRisk:
         default_factory=lambda: {"version": 3, "order_notional_max": "10000", "instruments_allowed": None}
     )
 
+    async def known(self, scope: Scope, scope_id: str) -> bool:
+        return scope_id != "nosuch"
+
     async def stages(self) -> list[StageView]:
         return [a_stage(self.stage)] if self.stage else []
 

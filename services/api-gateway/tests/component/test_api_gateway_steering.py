@@ -199,6 +199,25 @@ async def test_who_asked_is_not_the_second_person_and_may_take_it_back(client_as
     assert (await client_as("admin").post(f"{path}/refuse", json=SEEN)).json()["status"] == "refused"
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/risk/halt", {"scope": "account", "scope_id": "nosuch"}),
+        ("POST", "/risk/resume", {"scope": "venue", "scope_id": "nosuch"}),
+        ("PUT", "/risk/stage", {"scope": "instrument", "scope_id": "nosuch", "stage": "halted"}),
+        ("POST", "/risk/flatten", {"scope": "account", "scope_id": "nosuch"}),
+        ("POST", "/risk/release", {"scope": "strategy", "scope_id": "nosuch", "reason": "x"}),
+        ("PUT", "/risk/posture", {"account_id": "nosuch"}),
+        ("POST", "/ledger/transfers", {"account_id": "nosuch", "asset": "USD", "amount": "1", "reason": "x"}),
+    ],
+)
+async def test_who_mistypes_a_name_does_not_believe_that_it_was_done(
+    client_as: Any, gateway: Gateway, method: str, path: str, body: dict[str, str]
+) -> None:
+    answer = await client_as("admin").request(method, f"/api/v1{path}", json=body, headers=KEY)
+    assert (answer.status_code, gateway.commands.wishes) == (404, {})  # type: ignore[attr-defined]
+
+
 async def test_who_could_not_ask_cannot_approve(client_as: Any, gateway: Gateway) -> None:
     path = f"/api/v1/approvals/{gateway.approvals.now.approval_id}"  # type: ignore[attr-defined]
     assert (await client_as("trader").post(f"{path}/approve", json=SEEN)).status_code == 403

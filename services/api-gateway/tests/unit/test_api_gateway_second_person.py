@@ -105,7 +105,7 @@ def test_who_could_approve_is_counted_without_who_asked() -> None:
 
 
 def test_who_may_hold_both_logins_does_not_approve_and_may_refuse() -> None:
-    wait = Wait(EXPIRES, frozenset(), frozenset({(MINA.user_id, JOON.user_id)}))
+    wait = Wait(EXPIRES, False, frozenset(), frozenset({(MINA.user_id, JOON.user_id)}))
     assert judged(wait=wait) is Refusal.NOT_TWO_PEOPLE
     assert judged(wait=wait, decision=Decision.REFUSE) is None
     assert judged(wait=wait, decider=TRADER) is Refusal.NO_RIGHT

@@ -13,6 +13,7 @@ from api_gateway.domain.views.risk import (
 )
 from api_gateway.ports.books import Filters
 from sigmax.runtime.database import Database
+from sigmax.schemas.types import Scope
 
 _STAGES = (
     "SELECT scope, scope_id, stage, version, coalesce(reason, '') AS reason, changed_by, changed_at"
@@ -52,12 +53,27 @@ _TRANSFERS = Listing(
     "bigint",
 )
 
+_KNOWN = {
+    Scope.ACCOUNT: "SELECT account_id FROM risk_gate.accounts",
+    Scope.VENUE: "SELECT venue FROM risk_gate.accounts",
+    Scope.STRATEGY: "SELECT strategy_id FROM strategy_engine.strategies",
+    Scope.INSTRUMENT: "SELECT instrument_id FROM collector.instruments",
+}
+
 
 class RiskBooks:
     """Reads stages, limits, postures, protections, and what else the risk gate keeps."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    async def known(self, scope: Scope, scope_id: str) -> bool:
+        """Say whether there is such an account, venue, strategy, or instrument, or ever was a stage of it."""
+        stage = "SELECT scope_id FROM risk_gate.stages WHERE scope = :scope"
+        ids = f"{_KNOWN[scope]} UNION {stage}" if scope in _KNOWN else stage
+        query = f"SELECT 1 FROM ({ids}) AS known (id) WHERE id = :scope_id"  # noqa: S608 - of words of ours
+        async with self._database.reading() as session:
+            return bool(await rows(session, query, {"scope": scope.value, "scope_id": scope_id}))
 
     async def stages(self) -> list[StageView]:
         """Give the stage of every scope that has one."""

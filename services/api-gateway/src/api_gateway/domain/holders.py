@@ -52,6 +52,8 @@ class Wait:
 
     until: datetime
     """Not before: the end of the last cool-down that stands between them, or now."""
+    is_over: bool
+    """No cool-down stands between them any more: only passwords do."""
     own_passwords: frozenset[UUID]
     """Whose owners must have set a password of their own by then."""
     links: frozenset[tuple[UUID, UUID]]
@@ -76,7 +78,9 @@ class Logins:
         until = next((at for at in sorted({self.now, *ends}) if at_best.are_apart(one, other, at)), self.now)
         left = self._links(one, until) | self._links(other, until)
         owners = frozenset(whose for _, whose in left if not self.credentials[whose].is_own_password)
-        return Wait(until, owners, frozenset(self._links(one, self.now) | self._links(other, self.now)))
+        return Wait(
+            until, until == self.now, owners, frozenset(self._links(one, self.now) | self._links(other, self.now))
+        )
 
     def are_apart(self, one: UUID, other: UUID, at: datetime) -> bool:
         """Say whether nobody may hold both logins at a time."""

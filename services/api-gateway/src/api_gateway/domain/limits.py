@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any
 
@@ -37,8 +38,9 @@ def wrong_limits(wanted: Mapping[str, Any], known: Mapping[str, Any]) -> list[tu
     wrong = []
     for name, value in sorted(wanted.items()):
         if name not in known or name == _NOT_A_LIMIT:
-            there_are = ", ".join(sorted(set(known) - {_NOT_A_LIMIT}))
-            wrong.append((name, f"there is no such limit; there are {there_are}"))
+            close = get_close_matches(name, sorted(set(known) - {_NOT_A_LIMIT}))
+            meant = f"; is it {' or '.join(close)}?" if close else ""
+            wrong.append((name, f"there is no such limit{meant} GET /api/v1/risk/limits (sigmax limits) lists all"))
             continue
         kind, expected = kind_of(value), kind_of(known[name])
         # A list that bounds nothing is null: which of the two is in force says nothing about the other.

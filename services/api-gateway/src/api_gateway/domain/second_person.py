@@ -200,9 +200,10 @@ def refused(refusal: Refusal, wait: Wait | None, people: Mapping[UUID, Person]) 
         f"Have {login} sign in and choose a password of their own (`sigmax user password --as {login}`)."
         for login in owners
     ]
-    steps.append(f"It counts from {wait.until:%Y-%m-%d %H:%M:%S} UTC on: have it asked for again then.")
+    if not wait.is_over:
+        steps.append(f"It counts from {wait.until:%Y-%m-%d %H:%M:%S} UTC on: have it asked for again then.")
     steps.append("Sooner, a person whose login neither of you set may approve it; halting and selling wait for nobody.")
-    return Refused(refusal, f"{SENTENCES[refusal]} Not long ago {', and '.join(links)}.", " ".join(steps))
+    return Refused(refusal, f"{SENTENCES[refusal]} {', and '.join(links)}.", " ".join(steps))
 
 
 @dataclass(frozen=True)

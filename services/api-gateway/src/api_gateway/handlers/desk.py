@@ -81,13 +81,21 @@ class Desk:
         return strategy
 
     async def check_scope(self, body: ScopeBody) -> None:
-        """Let a trader act on own accounts and strategies, and on what is nobody's: a venue, an instrument, all."""
-        if self.caller.user.role is not Role.TRADER:
-            return
-        if body.scope is Scope.ACCOUNT:
-            self.caller.check_account(body.scope_id)
-        elif body.scope is Scope.STRATEGY:
-            await self.own_strategy(body.scope_id)
+        """Let a trader act on own accounts and strategies, and on what is nobody's: a venue, an instrument, all.
+
+        What does not exist is refused: who mistypes a name must not believe that it is halted. Raises `Problem`.
+        """
+        if self.caller.user.role is Role.TRADER:
+            if body.scope is Scope.ACCOUNT:
+                self.caller.check_account(body.scope_id)
+            elif body.scope is Scope.STRATEGY:
+                await self.own_strategy(body.scope_id)
+        await self.check_known(body.scope, body.scope_id)
+
+    async def check_known(self, scope: Scope, scope_id: str) -> None:
+        """Refuse what is about nothing that there is. Raises `Problem`."""
+        if scope is not Scope.GLOBAL and not await self.gateway.risk.known(scope, scope_id):
+            raise not_found(scope.value)
 
     async def stage(self, body: ScopeBody) -> Stage | None:
         """Give the stage in which a scope stands; None where it is not known, NORMAL where nobody ever changed it."""

@@ -83,6 +83,7 @@ async def resume(body: ScopeBody, desk: DeskDep) -> CommandView:
 
     The risk gate wants a reconciliation that passed and is young.
     """
+    await desk.check_scope(body)
     current = await desk.stage(body)
     if current is Stage.NORMAL:
         raise Problem(ProblemKind.CONFLICT, "Nothing is held back there: the stage is normal.")
@@ -122,6 +123,7 @@ async def flatten(body: FlattenBody, desk: DeskDep) -> CommandView:
 async def set_posture(body: PostureBody, desk: DeskDep) -> CommandView:
     """Choose how boldly an account trades from the next decision on, or leave it to the platform again."""
     desk.caller.check_account(body.account_id)
+    await desk.check_known(Scope.ACCOUNT, body.account_id)
     values = {"posture": body.posture.value} if body.posture else {}
     return await desk.submit(Wish(CommandName.SET_POSTURE, body.account_id, Scope.ACCOUNT, values, body.reason))
 
@@ -145,6 +147,7 @@ async def set_limits(body: LimitsBody, desk: DeskDep) -> CommandView:
 @router.post("/risk/release", status_code=202)
 async def release(body: ReleaseBody, desk: DeskDep) -> CommandView:
     """Take all latches off a scope and count its orders and losses anew, with a second person."""
+    await desk.check_scope(body)
     latches = await desk.gateway.guards.latched(body.scope, body.scope_id)
     before = {"latches": [latch.reason for latch in latches]}
     return await desk.submit(Wish(CommandName.RELEASE, body.scope_id, body.scope, reason=body.reason), before=before)
@@ -154,6 +157,7 @@ async def release(body: ReleaseBody, desk: DeskDep) -> CommandView:
 async def book_transfer(body: TransferBody, desk: DeskDep) -> CommandView:
     """Book a deposit or, below zero, a withdrawal made beside the platform; it takes two people."""
     desk.caller.check_account(body.account_id)
+    await desk.check_known(Scope.ACCOUNT, body.account_id)
     if body.amount == 0:
         raise Problem(ProblemKind.INVALID, "Nothing came or went.", errors=[("body.amount", "above or below zero")])
     values = {"asset": body.asset, "amount": format(body.amount, "f")}

@@ -145,6 +145,10 @@ class PlatformBooksPort(Protocol):
 class RiskBooksPort(Protocol):
     """Reads what risk-gate keeps, and what order-worker booked at two people's word."""
 
+    async def known(self, scope: Scope, scope_id: str) -> bool:
+        """Say whether there is such an account, venue, strategy, or instrument, or ever was a stage of it."""
+        ...
+
     async def stages(self) -> list[StageView]:
         """Give the stage of every scope that has one."""
         ...
