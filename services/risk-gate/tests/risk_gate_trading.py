@@ -70,10 +70,11 @@ class Trading:
         await booking.on_fill(fill, self.world)
 
     async def end(self, order: OrderApproved, status: str, filled: str = "0", sequence: int = 5) -> None:
-        await booking.on_order_event(an_event_of(order, sequence, status, filled), self.world)
+        at = self.fake.clock.now()
+        await booking.on_order_event(an_event_of(order, sequence, status, filled, occurred_at=at), self.world)
 
     async def accept(self, order: OrderApproved) -> None:
-        await booking.on_order_event(an_event_of(order, 2, "new"), self.world)
+        await booking.on_order_event(an_event_of(order, 2, "new", occurred_at=self.fake.clock.now()), self.world)
 
     async def tick(self, price: str) -> None:
         """Trade at a price, in the stream and in the newest quote."""

@@ -19,13 +19,11 @@ from risk_gate.domain import protection as protections
 from risk_gate.domain.exits import (
     ExitPolicy,
     ExitRules,
-    RestingWish,
     Step,
     asks_first,
     exit_kind,
     gives_up,
     next_step,
-    resting_step,
 )
 from sigmax.schemas.market import nanoseconds
 from sigmax.schemas.types import ExitKind, Side
@@ -86,44 +84,6 @@ def test_attempts_are_bounded_whatever_happens(denials: int, retry_s: Decimal) -
     assert wait >= protections.retry_after(max(denials - 1, 0), retry)
     # From the fifth on each waits twice as long as the one before: a minute holds few.
     assert denials < 9 or wait >= min(timedelta(seconds=16) * float(retry_s), timedelta(seconds=30))
-
-
-# Resting stops -----------------------------------------------------------------------------------------------------
-
-WISH = RestingWish(Decimal(1), Decimal(98))
-
-
-def test_a_position_without_a_resting_stop_gets_one() -> None:
-    assert resting_step(a_protection(), WISH, [], Decimal(100), NOW) is Step.REST
-
-
-def test_a_resting_stop_that_fits_stays() -> None:
-    assert resting_step(a_protection(), WISH, [a_resting_stop()], Decimal(100), NOW) is Step.WAIT
-
-
-@pytest.mark.parametrize("wish", [RestingWish(Decimal(2), Decimal(98)), RestingWish(Decimal(1), Decimal(99))])
-def test_a_resting_stop_for_another_quantity_or_price_is_taken_off_once(wish: RestingWish) -> None:
-    assert resting_step(a_protection(), wish, [a_resting_stop()], Decimal(100), NOW) is Step.CANCEL
-    asked = a_resting_stop(cancel_asked_at=NOW)
-    assert resting_step(a_protection(), wish, [asked], Decimal(100), NOW) is Step.WAIT
-
-
-def test_nothing_is_placed_while_the_position_still_grows() -> None:
-    own = an_open_sale(side=Side.BUY)
-    assert resting_step(a_protection(), WISH, [own], Decimal(100), NOW) is Step.WAIT
-    assert resting_step(a_protection(), WISH, [replace(own, is_own=False)], Decimal(100), NOW) is Step.REST
-
-
-def test_nothing_is_placed_at_or_above_the_market_or_without_a_price() -> None:
-    assert resting_step(a_protection(), WISH, [], Decimal(98), NOW) is Step.WAIT
-    assert resting_step(a_protection(), WISH, [], None, NOW) is Step.WAIT
-
-
-def test_nothing_is_placed_while_the_position_is_closed_or_the_last_one_is_young() -> None:
-    assert resting_step(exiting(), WISH, [], Decimal(100), NOW) is Step.WAIT
-    known = protections.rested(a_protection(), NOW, A_SECOND)
-    assert resting_step(known, WISH, [], Decimal(100), NOW) is Step.WAIT
-    assert resting_step(known, WISH, [], Decimal(100), NOW + A_SECOND) is Step.REST
 
 
 # The vote ----------------------------------------------------------------------------------------------------------

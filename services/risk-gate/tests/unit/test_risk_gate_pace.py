@@ -8,10 +8,11 @@ import pytest
 from risk_gate_builders import BTC, ETH, NOW, a_quote, a_signal, a_situation
 from risk_gate_deciding import code_of, decide, failed, order_check
 
+from risk_gate.domain.exit_wish import ExitWish, Resting
 from risk_gate.domain.facts import Adds, Counts, Facts, Latch, Opposing, Turnover
 from risk_gate.domain.latching import latches_of
 from risk_gate.domain.situation import Book, Holding, PacedOrder, Reserved, SimilarOrder
-from sigmax.schemas.types import DenialCode, Scope, Side
+from sigmax.schemas.types import DenialCode, ExitKind, Scope, Side
 
 HELD = Book(cash=Decimal(99_500), holdings={BTC: Holding(Decimal(5))}, own={BTC: Decimal(5)})
 QUOTES = {BTC: a_quote(), ETH: a_quote(ETH, "1")}
@@ -110,6 +111,17 @@ def test_a_close_does_not_meet_an_own_bid(price: str, code: DenialCode | None) -
     assert code_of(verdict) is code
     if code is not None:
         assert "own" in failed(verdict).seen
+
+
+@pytest.mark.parametrize(
+    ("price", "code"),
+    [("98.01", None), ("98.00", DenialCode.SELF_TRADE), ("97.51", DenialCode.SELF_TRADE), ("97.50", None)],
+)
+def test_a_stop_meets_only_bids_between_its_trigger_and_its_limit(price: str, code: DenialCode | None) -> None:
+    """Down to its trigger the market fills the bids above it; its limit is 97.51."""
+    wish = ExitWish(ExitKind.STOP_LOSS, resting=Resting(Decimal(98)))
+    facts = Facts(opposing=(Opposing("own", Decimal(price)),))
+    assert code_of(decide(a_signal(action="close"), book=HELD, facts=facts, exit=wish)) is code
 
 
 # Exits -------------------------------------------------------------------------------------------------------------

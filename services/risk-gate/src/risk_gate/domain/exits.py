@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
-from risk_gate.domain.protection import ZERO, Protection, ProtectionState
+from risk_gate.domain.protection import ZERO, Protection, ProtectionState, below
 from sigmax.schemas.types import ExitKind, Side
 
 TICK_AGE_MAX_NS = 2_000_000_000
@@ -78,6 +78,16 @@ def exit_kind(known: Protection, price: Decimal, now: datetime) -> ExitKind | No
     return next((kind for kind, is_reached in reached if is_reached and kind is not known.spared), None)
 
 
+def unasked_price(known: Protection, kind: ExitKind, policy: ExitPolicy) -> Decimal | None:
+    """Give the price at or below which a stop goes without asking anybody; None for a stop that is not there."""
+    level = known.trailing_price if kind is ExitKind.TRAILING_STOP else known.stop_price
+    if level is None:
+        return None
+    if kind is known.spared and known.spared_price is not None:
+        return known.spared_price
+    return below(known, kind) if policy is ExitPolicy.VOTE else level
+
+
 def asks_first(known: Protection, kind: ExitKind, policy: ExitPolicy) -> bool:
     """Say whether judgement is asked before this exit. What was spared once goes unasked."""
     return policy is ExitPolicy.VOTE and kind is not known.spared
@@ -114,7 +124,7 @@ class Step(StrEnum):
     """Take the resting stop, and the buys that a sale would meet, off the venue."""
     SELL = "sell"
     REST = "rest"
-    """Place a stop at the venue."""
+    """Place a stop at the venue, see `risk_gate.domain.resting`."""
     STUCK = "stuck"
     """Nothing is free to sell, and what holds it does not end: people must look."""
 
@@ -151,32 +161,3 @@ def free_quantity(known: Protection, orders: Sequence[OpenOrder]) -> Decimal:
     """Give what no other sale of the position may still fill."""
     sold = sum((order.leaves_quantity for order in orders if order.side is Side.SELL), ZERO)
     return max(known.quantity - sold, ZERO)
-
-
-@dataclass(frozen=True, slots=True)
-class RestingWish:
-    """The stop that should rest at the venue now."""
-
-    quantity: Decimal
-    trigger_price: Decimal
-
-
-def resting_step(
-    known: Protection, wish: RestingWish, orders: Sequence[OpenOrder], last_price: Decimal | None, now: datetime
-) -> Step:
-    """Keep the resting stop in step with the position: take a wrong one off, and place one where there is none.
-
-    While a buy is under way nothing is placed, for each of its fills would move it. Nor is it at or above the market,
-    where the venue would refuse it, and the gate's own stop is firing.
-    """
-    if known.state is not ProtectionState.OPEN:
-        return Step.WAIT
-    resting = next((order for order in orders if order.is_resting), None)
-    if resting is not None:
-        is_right = (resting.wanted_quantity, resting.trigger_price) == (wish.quantity, wish.trigger_price)
-        return Step.WAIT if is_right or resting.cancel_asked_at is not None else Step.CANCEL
-    if any(order.side is Side.BUY and order.is_own for order in orders) or wish.quantity <= 0:
-        return Step.WAIT
-    if known.next_resting_at is not None and now < known.next_resting_at:
-        return Step.WAIT
-    return Step.REST if last_price is not None and last_price > wish.trigger_price else Step.WAIT

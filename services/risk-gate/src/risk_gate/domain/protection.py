@@ -95,9 +95,14 @@ class Protection:
     """The kind that judgement said no to; it fires again, unasked, at or below `spared_price`."""
     spared_price: Decimal | None = None
     resting_attempts: int = 0
+    """Stops asked to rest so far: part of each one's id."""
+    resting_refusals: int = 0
+    """Of these, denied or refused in a row."""
     next_resting_at: datetime | None = None
     naked_since: datetime | None = None
     """Since when neither a resting stop nor an exit order is known to be at the venue."""
+    is_naked_told: bool = False
+    """People were told that it has been so for too long."""
     exit_pnl: Decimal = ZERO
     """What the sales made against the average entry, fees left out."""
     refusal: str = ""
@@ -191,20 +196,25 @@ def asking(known: Protection, kind: ExitKind, price: Decimal, at: datetime, unti
 def spared(known: Protection) -> Protection:
     """Do without the exit that judgement said no to, until the price falls one more step.
 
-    The step is half the distance between the entry and the level. There it goes without asking.
+    There it goes without asking.
     """
-    level, distance = _step_of(known)
     return replace(
         known,
         state=ProtectionState.OPEN,
         spared=known.exit_kind,
-        spared_price=level - distance / 2,
+        spared_price=None if known.exit_kind is None else below(known, known.exit_kind),
         attempts=known.attempts + 1,
         exit_kind=None,
         exit_price=None,
         asked_until=None,
         version=known.version + 1,
     )
+
+
+def below(known: Protection, kind: ExitKind) -> Decimal:
+    """Give where a kind of exit goes after judgement said no: half its level's distance from the entry lower."""
+    level, distance = _step_of(known, kind)
+    return level - distance / 2
 
 
 def exiting(known: Protection, kind: ExitKind, price: Decimal, at: datetime | None = None) -> Protection:
@@ -231,17 +241,6 @@ def attempted(known: Protection, now: datetime, *, refusal: str, retry: timedelt
         escalation=escalation,
         refusal=refusal,
         next_attempt_at=now + retry_after(escalation, retry),
-        version=known.version + 1,
-    )
-
-
-def rested(known: Protection, now: datetime, wait: timedelta) -> Protection:
-    """Note that a stop was asked to rest at the venue; until it is there, the position is naked."""
-    return replace(
-        known,
-        resting_attempts=known.resting_attempts + 1,
-        next_resting_at=now + wait,
-        naked_since=known.naked_since or now,
         version=known.version + 1,
     )
 
@@ -285,14 +284,14 @@ def _closing_time(bought: Bought, levels: Levels) -> datetime | None:
     return None if levels.holding_s_max is None else bought.at + timedelta(seconds=levels.holding_s_max)
 
 
-def _step_of(known: Protection) -> tuple[Decimal, Decimal]:
-    """Give the level that was reached, and its distance from the entry."""
+def _step_of(known: Protection, kind: ExitKind) -> tuple[Decimal, Decimal]:
+    """Give the level of a kind, and its distance from the entry."""
     stop_distance = abs(known.entry_price - known.stop_price)
-    if known.exit_kind is ExitKind.TAKE_PROFIT:
+    if kind is ExitKind.TAKE_PROFIT:
         return known.target_price, abs(known.target_price - known.entry_price)
-    if known.exit_kind is ExitKind.TRAILING_STOP and known.trailing_price is not None:
+    if kind is ExitKind.TRAILING_STOP and known.trailing_price is not None:
         return known.trailing_price, known.best_price - known.trailing_price
-    if known.exit_kind is ExitKind.TIME_STOP:
+    if kind is ExitKind.TIME_STOP:
         return known.exit_price or known.entry_price, stop_distance
     return known.stop_price, stop_distance
 

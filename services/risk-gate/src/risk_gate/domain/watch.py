@@ -64,6 +64,14 @@ class Watch:
             if self._kept_at.get(each.protection_id, 0) <= mark:
                 self._put(each)
 
+    def lift(self, protection: Protection, price: Decimal) -> Protection:
+        """Note a price that came by another way than the ticks; give the protection with its best price now."""
+        known = self._protections.get(protection.instrument_id, {}).get(protection.protection_id)
+        best = max(price, protection.best_price, known.best_price if known else price)
+        if known is not None:
+            self._protections[protection.instrument_id][protection.protection_id] = replace(known, best_price=best)
+        return replace(protection, best_price=best)
+
     def hold(self, batch: TickBatch, now_ns: int) -> list[Hit]:
         """Hold a batch against the levels; give each protection at most once, with the tick that reached it."""
         watched = {index: name for index, name in enumerate(batch.instruments) if name in self._protections}

@@ -1,17 +1,19 @@
 """What exits do without a tick: the clock, retries, resting stops, and the copy in memory."""
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import structlog
 
 from risk_gate.domain import protection as protections
-from risk_gate.domain.exits import TICK_AGE_MAX_NS, OpenOrder, Step, exit_kind, next_step, resting_step
+from risk_gate.domain import resting
+from risk_gate.domain.exits import TICK_AGE_MAX_NS, OpenOrder, Step, exit_kind, next_step
+from risk_gate.domain.limits import RiskLimits
 from risk_gate.domain.protection import Levels, Protection, ProtectionState
+from risk_gate.domain.stages import OWNER
 from risk_gate.handlers.exits import Seen, advance, end, fire, is_dust
-from risk_gate.handlers.guarding import decide_waiting, keep_in_step, resting_wish
-from risk_gate.handlers.making_way import OWNER, key_of, position_of, posture_rule
+from risk_gate.handlers.guarding import decide_waiting, keep_in_step, uncovered
+from risk_gate.handlers.making_way import key_of, position_of, posture_rule
 from risk_gate.ports import LedgerPort, World
 from risk_gate.ports.exits import PositionKey
 from sigmax.schemas.control import Alert
@@ -20,9 +22,7 @@ from sigmax.schemas.types import AlertLevel
 
 log = structlog.get_logger()
 
-NAKED_MAX = timedelta(seconds=5)
-"""A position is without a stop at the venue, and without an exit order, for no longer; else people are told."""
-_NAKED_TOLD = timedelta(seconds=2)
+_NS_PER_S = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,13 @@ class Look:
 
     instrument: Instrument | None
     quote: Quote | None
+
+    def fresh_price(self, now_ns: int) -> Decimal | None:
+        """Give the last price if it tells what is traded now, by the age that the instrument allows."""
+        told_s = self.instrument.price_age_max_s if self.instrument else 0
+        age_max_ns = max(TICK_AGE_MAX_NS, int(told_s * _NS_PER_S))
+        is_fresh = self.quote is not None and now_ns - self.quote.received_ns <= age_max_ns
+        return self.quote.last if self.quote is not None and is_fresh else None
 
     @property
     def seen(self) -> Seen | None:
@@ -57,6 +64,7 @@ async def sweep(world: World) -> None:
         live = await ledger.protections()
         orders = await ledger.orders_by_position()
         waiting = await ledger.waiting()
+        limits = {name: await ledger.limits_of(name) for name in {each.account_id for each in live}}
         # Only what was held before there were protections: since then each fill makes its own.
         unguarded = await ledger.unguarded() if mark == 1 else []
     world.exits.watch.replace(live, mark)
@@ -65,10 +73,12 @@ async def sweep(world: World) -> None:
     if unguarded:
         await _guard(world)
     looks = {name: Look(*await world.market.look(name)) for name in {each.instrument_id for each in live}}
-    for known in sorted(live, key=lambda each: looks[each.instrument_id].worth(each.quantity), reverse=True):
-        look = looks[known.instrument_id]
+    for each in sorted(live, key=lambda each: looks[each.instrument_id].worth(each.quantity), reverse=True):
+        look = looks[each.instrument_id]
+        fresh = look.fresh_price(world.clock.now_ns())
+        known = each if fresh is None else world.exits.watch.lift(each, fresh)
         try:
-            if _needs_care(known, orders.get(key_of(known), []), look, world):
+            if _needs_care(known, orders.get(key_of(known), []), look, limits[known.account_id], world):
                 await tend(known, look, world)
         except Exception:
             # One position that cannot be cared for keeps no other waiting; the next turn comes to it again.
@@ -82,6 +92,7 @@ async def tend(known: Protection, look: Look, world: World) -> None:
         current = await ledger.protection(known.protection_id)
         if current is None or not current.is_live:
             return
+        current = replace(current, best_price=max(current.best_price, known.best_price))
         if current.state is ProtectionState.OPEN:
             after = await _watch_over(current, look, ledger, world)
         else:
@@ -106,33 +117,43 @@ async def _watch_over(known: Protection, look: Look, ledger: LedgerPort, world: 
         await ledger.keep_protection(after)
         return after
     if world.exits.rules.rests_stops:
-        _tell_if_naked(known, ledger, world)
+        if resting.is_to_be_told(known, world.clock.now()):
+            ledger.publish(_naked(known, world))
+            known = resting.told_naked(known)
+            await ledger.keep_protection(known)
         return await keep_in_step(known, ledger, world)
     return known
 
 
-def _needs_care(known: Protection, orders: list[OpenOrder], look: Look, world: World) -> bool:
+def _needs_care(
+    known: Protection, orders: list[OpenOrder], look: Look, limits: RiskLimits | None, world: World
+) -> bool:
     """Say, without locking anything, whether a protection has something to be done; mostly it has not."""
-    now, quote = world.clock.now(), look.quote
+    now = world.clock.now()
     if known.state is ProtectionState.ASKING:
         return not _waits_for_answer(known, world)
     if known.state is ProtectionState.EXITING:
         step = next_step(known, orders, now, world.exits.rules)
         is_told = step is Step.STUCK and known.next_attempt_at is not None and now < known.next_attempt_at
         return step is not Step.WAIT and not is_told
-    is_fresh = quote is not None and world.clock.now_ns() - quote.received_ns <= TICK_AGE_MAX_NS
-    if quote is not None and is_fresh and exit_kind(known, quote.last, now) is not None:
+    fresh = look.fresh_price(world.clock.now_ns())
+    if fresh is not None and exit_kind(known, fresh, now) is not None:
         return True
-    return (look.makes_dust_of(known) and not orders) or _rests_wrongly(known, orders, look, world)
+    is_dust_left = look.makes_dust_of(known) and not orders
+    return is_dust_left or (world.exits.rules.rests_stops and _rests_wrongly(known, orders, look, limits, world))
 
 
-def _rests_wrongly(known: Protection, orders: list[OpenOrder], look: Look, world: World) -> bool:
-    if look.instrument is None or not world.exits.rules.rests_stops:
-        return False
+def _rests_wrongly(
+    known: Protection, orders: list[OpenOrder], look: Look, limits: RiskLimits | None, world: World
+) -> bool:
     now = world.clock.now()
-    wish = resting_wish(known, orders, look.instrument)
+    if resting.is_to_be_told(known, now):
+        return True
+    if look.instrument is None or limits is None:
+        return False
+    wish = resting.resting_wish(known, orders, look.instrument, limits, world.exits.rules.policy)
     last = look.quote.last if look.quote else None
-    return _is_naked(known, now) or resting_step(known, wish, orders, last, now) is not Step.WAIT
+    return resting.resting_step(known, wish, orders, last, now) is not Step.WAIT
 
 
 def _waits_for_answer(known: Protection, world: World) -> bool:
@@ -159,31 +180,22 @@ async def _guard(world: World) -> None:
         await ledger.lock_accounts()
         for bought in await ledger.unguarded():
             rule = await posture_rule(bought.account_id, ledger)
-            await ledger.keep_protection(protections.opened(bought, Levels(), rule))
+            known = protections.opened(bought, Levels(), rule)
+            await ledger.keep_protection(uncovered(known, world.clock.now(), world))
 
 
-def _is_naked(known: Protection, now: datetime) -> bool:
-    """Say whether people are to be told now that no stop has rested for too long; once is enough."""
-    return known.naked_since is not None and NAKED_MAX <= now - known.naked_since < NAKED_MAX + _NAKED_TOLD
-
-
-def _tell_if_naked(known: Protection, ledger: LedgerPort, world: World) -> None:
-    now = world.clock.now()
-    if known.naked_since is None or not _is_naked(known, now):
-        return
-    key = f"stop_not_resting:{known.protection_id}:{nanoseconds(known.naked_since)}"
-    ledger.publish(
-        Alert(
-            **Alert.first(key, now),
-            producer=OWNER,
-            level=AlertLevel.DANGER,
-            code="stop_not_resting",
-            subject=f"{known.strategy_id} {known.instrument_id}",
-            text=(
-                f"No stop of {known.quantity:f} {known.instrument_id} of {known.strategy_id} has rested at the venue"
-                f" for {NAKED_MAX.total_seconds():.0f} s. The gate's own stop at {known.stop_price:.8f} stands."
-            ),
-            values={"account_id": known.account_id, "stop_price": f"{known.stop_price:.8f}"},
-            dedupe_key=f"stop_not_resting:{known.protection_id}",
-        )
+def _naked(known: Protection, world: World) -> Alert:
+    since = known.naked_since or world.clock.now()
+    return Alert(
+        **Alert.first(f"stop_not_resting:{known.protection_id}:{nanoseconds(since)}", world.clock.now()),
+        producer=OWNER,
+        level=AlertLevel.DANGER,
+        code="stop_not_resting",
+        subject=f"{known.strategy_id} {known.instrument_id}",
+        text=(
+            f"No stop of {known.quantity:f} {known.instrument_id} of {known.strategy_id} has rested at the venue"
+            f" for {resting.NAKED_MAX.total_seconds():.0f} s. The gate's own stop at {known.stop_price:.8f} stands."
+        ),
+        values={"account_id": known.account_id, "stop_price": f"{known.stop_price:.8f}"},
+        dedupe_key=f"stop_not_resting:{known.protection_id}",
     )

@@ -14,9 +14,10 @@ from risk_gate.domain.exit_wish import MARKET_FROM, ExitWish
 from risk_gate.domain.exits import Step, asks_first, exit_kind, gives_up, must_go, next_step
 from risk_gate.domain.protection import Protection
 from risk_gate.domain.sizing import floor_quantity
+from risk_gate.domain.stages import OWNER
 from risk_gate.domain.watch import Hit
 from risk_gate.handlers.deciding import decide
-from risk_gate.handlers.making_way import OWNER, cancel_all, key_of
+from risk_gate.handlers.making_way import cancel_all, key_of
 from risk_gate.ports import LedgerPort, World
 from risk_gate.ports.exits import ExitOrder
 from sigmax.schemas.control import Alert

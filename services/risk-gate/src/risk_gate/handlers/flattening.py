@@ -12,9 +12,9 @@ from uuid import uuid5
 from risk_gate.domain import protection as protections
 from risk_gate.domain.flattening import UNOWNED, Flattening, Left, has_ended, outcome
 from risk_gate.domain.protection import Bought, Levels, ProtectionState
-from risk_gate.domain.stages import GLOBAL, PLATFORM, StageChange
+from risk_gate.domain.stages import GLOBAL, OWNER, PLATFORM, StageChange
 from risk_gate.handlers.exits import is_dust, newest
-from risk_gate.handlers.making_way import OWNER, posture_rule
+from risk_gate.handlers.making_way import posture_rule
 from risk_gate.handlers.stages import cancel_request, lower
 from risk_gate.ports import LedgerPort, World
 from risk_gate.ports.exits import Holding

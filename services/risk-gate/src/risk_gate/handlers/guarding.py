@@ -1,28 +1,23 @@
 """Keeps protections in step with fills and orders, within the transaction that enters them."""
 
-from dataclasses import replace
-from datetime import timedelta
-from decimal import ROUND_CEILING, Decimal
+from datetime import datetime
+from decimal import Decimal
 
 from risk_gate.domain import protection as protections
+from risk_gate.domain import resting
 from risk_gate.domain.assess import UNJUDGED
 from risk_gate.domain.exit_wish import ExitWish, Resting
-from risk_gate.domain.exits import OpenOrder, RestingWish, Step, resting_step
+from risk_gate.domain.exits import Step
 from risk_gate.domain.limits import POSTURES, START_LIMITS, PostureRule
 from risk_gate.domain.protection import Bought, Levels, Protection, ProtectionState
 from risk_gate.domain.situation import Judgement
-from risk_gate.domain.sizing import floor_quantity
 from risk_gate.handlers import deciding
 from risk_gate.handlers.exits import advance, end, newest, signal_of
 from risk_gate.handlers.making_way import cancel_all, key_of, posture_rule
 from risk_gate.ports import LedgerPort, World
 from risk_gate.ports.exits import ExitOrder, PositionKey
-from sigmax.schemas.market import Instrument
 from sigmax.schemas.orders import Fill, OrderApproved, OrderEvent
 from sigmax.schemas.types import ExitKind, OrderStatus, Side, Submission
-
-_RESTING_RETRY = timedelta(seconds=5)
-_RESTING_RETRY_MAX = timedelta(seconds=60)
 
 
 async def follow_fill(fill: Fill, ledger: LedgerPort, world: World) -> Protection | None:
@@ -34,7 +29,7 @@ async def follow_fill(fill: Fill, ledger: LedgerPort, world: World) -> Protectio
     known = await ledger.protection_of(key)
     held = await ledger.held_by(key)
     if fill.side is Side.BUY:
-        after = await _bought(known, fill, held, ledger)
+        after = await _bought(known, fill, held, ledger, world)
     else:
         after = None if known is None else await _sold(known, fill, held, ledger, world)
     if after is not None:
@@ -42,7 +37,9 @@ async def follow_fill(fill: Fill, ledger: LedgerPort, world: World) -> Protectio
     return after
 
 
-async def _bought(known: Protection | None, fill: Fill, held: Decimal, ledger: LedgerPort) -> Protection | None:
+async def _bought(
+    known: Protection | None, fill: Fill, held: Decimal, ledger: LedgerPort, world: World
+) -> Protection | None:
     grown = held - (known.quantity if known else 0)
     if grown <= 0:
         return None
@@ -57,9 +54,14 @@ async def _bought(known: Protection | None, fill: Fill, held: Decimal, ledger: L
         at=fill.executed_at,
         key=f"{fill.venue}:{fill.execution_id}",
     )
-    return (
-        protections.opened(bought, levels, rule) if known is None else protections.added_to(known, bought, levels, rule)
-    )
+    if known is not None:
+        return protections.added_to(known, bought, levels, rule)
+    return uncovered(protections.opened(bought, levels, rule), fill.executed_at, world)
+
+
+def uncovered(known: Protection, since: datetime, world: World) -> Protection:
+    """Begin to count how long no stop rests at the venue, where stops rest at all."""
+    return resting.naked(known, min(since, world.clock.now())) if world.exits.rules.rests_stops else known
 
 
 async def _rule_for(account_id: str, levels: Levels, ledger: LedgerPort) -> PostureRule:
@@ -90,7 +92,7 @@ async def follow_event(event: OrderEvent, order: ExitOrder, ledger: LedgerPort, 
     if not is_at_venue and not event.status.is_terminal:
         return None
     known = await ledger.protection(order.protection_id)
-    if known is None or (is_at_venue and known.naked_since is None):
+    if known is None or (is_at_venue and (known.naked_since is None or order.ended_at is not None)):
         return None
     if is_at_venue:
         known = at_venue(known, world)
@@ -105,7 +107,7 @@ def at_venue(known: Protection, world: World) -> Protection:
     if known.naked_since is None:
         return known
     world.exits.meter.naked((world.clock.now() - known.naked_since).total_seconds())
-    return replace(known, naked_since=None, version=known.version + 1)
+    return resting.covered(known)
 
 
 async def _ended(
@@ -113,11 +115,13 @@ async def _ended(
 ) -> Protection:
     now = world.clock.now()
     if order.is_resting and known.is_live and event.status is not OrderStatus.FILLED:
-        known = replace(known, naked_since=known.naked_since or now, version=known.version + 1)
-        if event.status in {OrderStatus.REJECTED, OrderStatus.UNPLACED}:
-            wait = min(_RESTING_RETRY * 2 ** min(known.resting_attempts, 4), _RESTING_RETRY_MAX)
-            known = replace(known, next_resting_at=now + wait)
+        known = resting.naked(known, min(event.occurred_at, now))
+        if event.status is not OrderStatus.CANCELED:
+            known = resting.resting_refused(known, now + resting.resting_retry(known.resting_refusals + 1))
         await decide_waiting(key_of(known), ledger, world)
+        if known.state is ProtectionState.OPEN:
+            # The next one goes in the same transaction: nothing shortens a naked time more.
+            return await keep_in_step(known, ledger, world)
     elif not order.is_resting and event.filled_quantity < event.quantity:
         known = protections.fell_short(known)
     return await advance(known, None, ledger, world) if known.state is ProtectionState.EXITING else known
@@ -130,49 +134,42 @@ async def decide_waiting(key: PositionKey, ledger: LedgerPort, world: World) -> 
         await deciding.decide(sale.signal, Judgement(size_factor=sale.size_factor), ledger, world)
 
 
-def resting_wish(known: Protection, orders: list[OpenOrder], instrument: Instrument) -> RestingWish:
-    """Give the stop that should rest at the venue: all that no other sale may still fill, at the stop's price."""
-    sales = [each.leaves_quantity for each in orders if each.side is Side.SELL and not each.is_resting]
-    ticks = (known.stop_price / instrument.tick_size).to_integral_value(ROUND_CEILING)
-    quantity = floor_quantity(known.quantity - sum(sales, Decimal(0)), instrument.lot_size)
-    is_enough = quantity >= instrument.quantity_min and quantity * known.stop_price >= instrument.notional_min
-    return RestingWish(quantity if is_enough else Decimal(0), max(ticks, Decimal(1)) * instrument.tick_size)
-
-
 async def keep_in_step(known: Protection, ledger: LedgerPort, world: World) -> Protection:
     """Take a resting stop off that does not fit the position any more, or place one where there is none."""
-    now = world.clock.now()
+    now, rules = world.clock.now(), world.exits.rules
     instrument, quote = await world.market.look(known.instrument_id)
-    if instrument is None:
+    limits = await ledger.limits_of(known.account_id)
+    if instrument is None or limits is None or not rules.rests_stops:
         return known
     orders = list(await ledger.orders_of(key_of(known)))
-    wish = resting_wish(known, orders, instrument)
-    step = resting_step(known, wish, orders, quote.last if quote else None, now)
-    if step is Step.CANCEL:
-        await cancel_all(known, [order for order in orders if order.is_resting], ledger, world)
-    if step is not Step.REST or await ledger.waiting(key_of(known)):
-        return known
+    wish = resting.resting_wish(known, orders, instrument, limits, rules.policy)
+    step = resting.resting_step(known, wish, orders, quote.last if quote else None, now)
     seen = await newest(known.instrument_id, world)
-    if seen is None:
+    if step is Step.WAIT or seen is None or await ledger.waiting(key_of(known)):
         return known
     asked = ExitWish(ExitKind.STOP_LOSS, resting=Resting(wish.trigger_price))
     signal = signal_of(known, protections.RESTING, seen, now)
+    if step is Step.CANCEL:
+        # One that would only be better elsewhere stays, as long as its successor would be denied.
+        if resting.is_too_large(orders, wish) or await deciding.stands(signal, ledger, world, asked):
+            await cancel_all(known, [order for order in orders if order.is_resting], ledger, world)
+        return known
     verdict = await deciding.decide(signal, UNJUDGED, ledger, world, asked)
-    wait = _RESTING_RETRY
     if isinstance(verdict, OrderApproved):
-        await ledger.keep_exit_order(
-            ExitOrder(
-                verdict.client_order_id,
-                known.protection_id,
-                ExitKind.STOP_LOSS,
-                True,
-                wish.quantity,
-                wish.trigger_price,
-                now,
-            )
+        note = ExitOrder(
+            verdict.client_order_id,
+            known.protection_id,
+            ExitKind.STOP_LOSS,
+            True,
+            wish.quantity,
+            wish.trigger_price,
+            now,
         )
+        await ledger.keep_exit_order(note)
+        known = resting.rested(known)
     else:
-        wait = min(_RESTING_RETRY * 2 ** min(known.resting_attempts, 4), _RESTING_RETRY_MAX)
-    known = protections.rested(known, now, wait)
+        until = now + resting.resting_retry(known.resting_refusals + 1)
+        known = resting.resting_refused(known, until, attempts=1)
+    known = resting.naked(known, now)
     await ledger.keep_protection(known)
     return known

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from risk_gate.domain.market_view import fresh_prices
+from risk_gate.domain.stages import PLATFORM
 from risk_gate.ports import World
 from sigmax.schemas.orders import CancelRequested
 
@@ -34,7 +35,7 @@ async def end_waiting_entries(world: World) -> None:
                     **CancelRequested.first(key, now),
                     client_order_id=client_order_id,
                     account_id=account_id,
-                    requested_by="risk-gate",
+                    requested_by=PLATFORM,
                     reason="the entry was not filled in its time",
                 )
             )

@@ -6,25 +6,19 @@ from risk_gate.domain.exits import OpenOrder, stands_in_way
 from risk_gate.domain.limits import POSTURES, START_LIMITS, PostureRule
 from risk_gate.domain.protection import Protection
 from risk_gate.domain.situation import Judgement
-from risk_gate.domain.sizing import side_of
+from risk_gate.domain.stages import PLATFORM
 from risk_gate.ports import LedgerPort, World
 from risk_gate.ports.exits import PositionKey, WaitingSale
 from sigmax.schemas.orders import CancelRequested
 from sigmax.schemas.signals import Signal
-from sigmax.schemas.types import Side
-
-OWNER = "risk_gate"
 
 
 async def makes_way(signal: Signal, judgement: Judgement, ledger: LedgerPort, world: World) -> bool:
-    """Have a strategy's sale wait while what stands in its way leaves the venue.
+    """Have a strategy's sale wait while what stands in its way leaves the venue. The account is locked.
 
     A resting stop would sell the same, and an entry that rests in the book would trade with it. True when it waits; it
     is decided on when that has ended, or when that takes too long.
     """
-    if side_of(signal.action) is not Side.SELL or judgement.refused is not None:
-        return False
-    await ledger.lock_account(signal.account_id)
     key = position_of(signal)
     orders = list(await ledger.orders_of(key))
     known = await ledger.protection_of(key)
@@ -48,7 +42,7 @@ async def cancel_all(known: Protection, orders: Iterable[OpenOrder], ledger: Led
                     **CancelRequested.first(f"for an exit:{order.client_order_id}", now),
                     client_order_id=order.client_order_id,
                     account_id=known.account_id,
-                    requested_by=OWNER,
+                    requested_by=PLATFORM,
                     reason="the position is sold otherwise, or has changed",
                 )
             )

@@ -1,5 +1,6 @@
 """Says no to a command, and who stands behind one."""
 
+from risk_gate.domain.stages import OWNER
 from risk_gate.ports import LedgerPort, World
 from sigmax.domain.two_people import needs_second_person, second_person_problem
 from sigmax.schemas.control import Alert, Command, CommandName
@@ -36,7 +37,7 @@ def notice(
     """Tell people what became of a command."""
     return Alert(
         **Alert.after(command, world.clock.now(), part=f"{code}:{text[:100]}"),
-        producer="risk_gate",
+        producer=OWNER,
         level=level,
         code=code,
         subject=command.subject,
