@@ -8,7 +8,8 @@ import shutil
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -51,40 +52,59 @@ def bench(
         private_servers() as (addresses, folder),
         Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console) as progress,
     ):
+        report = _of_processes(Bench(addresses, folder, progress), seconds, ticks, orders)
+    report["containers"] = _in_containers(seconds, orders)
+    out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    console.print(_table(report))
+    console.print(f"Written to {out}.")
 
-        def step(description: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-            task = progress.add_task(description, total=1)
-            _clean(addresses)
-            result = asyncio.run(work())
-            progress.update(task, completed=1)
-            return result
 
-        task = progress.add_task("the bare floor", total=1)
-        bare = floor.measure(addresses.admin_urls, count=300, per_second=10)
-        progress.update(task, completed=1)
-        latencies, memory = step("tick to order", lambda: measures.tick_to_order(addresses, folder, seconds))
-        traced = {
-            ratio: step(
-                f"tick to order, {ratio:.0%} traced",
-                lambda ratio=ratio: measures.tick_to_order(addresses, folder, seconds, ratio),  # type: ignore[misc]
-            )[0]
-            for ratio in TRACE_RATIOS
-        }
-        rate, arrived = step("ticks per second", lambda: measures.ticks_per_second(addresses, folder, ticks))
-        order_rate = step("orders per second", lambda: measures.orders_per_second(addresses, folder, orders))
-        scales = [
-            step(
-                f"orders per second, {workers} order-workers",
-                lambda workers=workers: scaling.scale(addresses, folder, workers, orders // 2),  # type: ignore[misc]
-            )
-            for workers in scaling.WORKERS
-        ]
-        exits = {
-            rests: step("tick to stop", lambda rests=rests: stops.stop_latency(addresses, folder, STOPS, rests=rests))  # type: ignore[misc]
-            for rests in (False, True)
-        }
-    in_containers = _in_containers(seconds, orders)
-    report = {
+@dataclass(frozen=True)
+class Bench:
+    """The servers that are measured on, and what shows how far it is."""
+
+    addresses: Addresses
+    folder: Path
+    progress: Progress
+
+    def step(self, description: str, work: Callable[[Addresses, Path], Coroutine[Any, Any, T]]) -> T:
+        """Measure one thing on emptied servers."""
+        Cleaner(self.addresses).reset(repository() / "services")
+        return self.shown(description, lambda: asyncio.run(work(self.addresses, self.folder)))
+
+    def shown(self, description: str, work: Callable[[], T]) -> T:
+        """Do something under its own line of the progress."""
+        task = self.progress.add_task(description, total=1)
+        result = work()
+        self.progress.update(task, completed=1)
+        return result
+
+
+def _of_processes(bench: Bench, seconds: int, ticks: int, orders: int) -> dict[str, Any]:
+    """Measure the services as processes of this machine."""
+    urls = bench.addresses.admin_urls
+    bare = bench.shown("the bare floor", lambda: floor.measure(urls, count=300, per_second=10))
+    latencies, memory = bench.step("tick to order", partial(measures.tick_to_order, seconds=seconds))
+    traced = {
+        ratio: bench.step(
+            f"tick to order, {ratio:.0%} traced", partial(measures.tick_to_order, seconds=seconds, trace_ratio=ratio)
+        )[0]
+        for ratio in TRACE_RATIOS
+    }
+    rate, arrived = bench.step("ticks per second", partial(measures.ticks_per_second, ticks=ticks))
+    order_rate = bench.step("orders per second", partial(measures.orders_per_second, orders=orders))
+    scales = [
+        bench.step(
+            f"orders per second, {workers} order-workers",
+            partial(scaling.scale, workers=workers, orders=orders // 2),
+        )
+        for workers in scaling.WORKERS
+    ]
+    exits = {
+        rests: bench.step("tick to stop", partial(stops.stop_latency, stops=STOPS, rests=rests))
+        for rests in (False, True)
+    }
+    return {
         "version": version("sigmax"),
         "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.system()},
         "floor_ms": _quantiles(bare),
@@ -100,11 +120,7 @@ def bench(
         "tick_to_stop_ms": _quantiles(exits[False]),
         "tick_to_stop_after_a_resting_one_ms": _quantiles(exits[True]),
         "rss_mb": memory,
-        "containers": in_containers,
     }
-    out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    console.print(_table(report))
-    console.print(f"Written to {out}.")
 
 
 def _in_containers(seconds: int, orders: int) -> dict[str, Any]:
@@ -130,10 +146,6 @@ def private_servers() -> "Iterator[tuple[Addresses, Path]]":
     finally:
         servers.stop()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _clean(addresses: Addresses) -> None:
-    Cleaner(addresses).reset(repository() / "services")
 
 
 def _quantiles(seconds: list[float]) -> dict[str, float]:
