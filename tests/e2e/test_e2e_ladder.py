@@ -13,7 +13,7 @@ import pytest
 from sigmax_local.servers import Addresses
 from sigmax_local.testkit.platform import Platform, running_platform
 
-pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(600)]
 
 START_NS = 1_767_605_400_000_000_000
 NOT_NEEDED = ("strategy-engine", "llm-controller", "scheduler", "api-gateway", "notifier")
@@ -50,7 +50,7 @@ async def until(platform: Platform, sql: str, fits: Any, within_s: float) -> Any
 async def test_a_venue_that_fails_climbs_two_rungs_in_real_time_and_comes_down_from_none(
     clean: Addresses, tmp_path: Path
 ) -> None:
-    async with running_platform(clean, trades(tmp_path / "trades.csv", 420), without=NOT_NEEDED) as platform:
+    async with running_platform(clean, trades(tmp_path / "trades.csv", 600), without=NOT_NEEDED) as platform:
         await until(platform, HEALTH, lambda rows: rows and rows[0]["is_answering"], within_s=90)
         async with httpx2.AsyncClient(base_url=platform.services["paper-venue"].url, trust_env=False) as venue:
             (await venue.post("/admin/faults", json={"kind": "refuse", "status": 503})).raise_for_status()

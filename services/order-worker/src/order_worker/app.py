@@ -93,6 +93,7 @@ async def wire(service: Service) -> AsyncIterator[None]:
     books = Books(service.database, terms)
     watch = Watch(service.database, settings.account_id)
     desk = Desk(books, venue, RedisInstruments(service.redis), service.clock, terms, budget)
+
     async def reconcile_again() -> None:
         if desk.is_reconciled:  # the first time has its own loop
             await reconcile(desk)
