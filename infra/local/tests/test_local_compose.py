@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sigmax_local import container_found, container_run
+from sigmax_local.compose import TooLateError
 from sigmax_local.container_found import FoundContainers
 from sigmax_local.container_list import Container, containers_of, parts_of, prices_of, rows_of
 from sigmax_local.container_run import ContainerRun
@@ -162,6 +163,20 @@ def test_a_clone_finds_its_running_containers(docker: FakeDocker) -> None:
     assert project is not None
     assert [part.name for part in project.parts][-1] == "risk-gate"
     assert not project.is_ready
+
+
+def test_an_engine_that_is_late_does_not_mean_that_nothing_runs(
+    docker: FakeDocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(*_: object) -> str:
+        raise TooLateError("Not done within 60 s: docker compose ps")
+
+    monkeypatch.setattr(container_found, "docker", late)
+    assert FoundContainers.find(docker.clone) is None  # it was never used here
+    FoundContainers(docker.clone).secrets.mkdir(parents=True)
+    monkeypatch.setattr(container_found.shutil, "which", lambda _name: "/usr/bin/docker")
+    with pytest.raises(StackError, match="Not done within 60 s"):
+        FoundContainers.find(docker.clone)
 
 
 def test_containers_of_another_clone_are_not_ours_to_touch(docker: FakeDocker) -> None:

@@ -1,13 +1,12 @@
 """The Compose project of a clone, seen and steered through Docker's own commands."""
 
-import contextlib
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sigmax_local.compose import docker
+from sigmax_local.compose import TooLateError, docker
 from sigmax_local.container_list import Container, containers_of, parts_of, prices_of, rows_of
 from sigmax_local.ports import LOOPBACK
 from sigmax_local.runs import Kind, Part, StackError
@@ -32,10 +31,18 @@ class FoundContainers:
 
     @classmethod
     def find(cls, repository: Path) -> "FoundContainers | None":
-        """Give the project when any of its containers runs; None when none does, or there is no engine to ask."""
+        """Give the project when any of its containers runs; None when none does, or there is no engine to ask.
+
+        Raises `StackError` when an engine that has been used for it gives no answer: then nobody knows.
+        """
         project = cls(repository)
-        with contextlib.suppress(StackError):
+        try:
             project.look()
+        except TooLateError:
+            if project.has_been_used():
+                raise
+        except StackError:
+            pass
         return project if project.is_up else None
 
     @property

@@ -28,7 +28,8 @@ def found(kind: Kind | None) -> list[Found]:
     if kind is not Kind.CONTAINERS:
         candidates.append(FoundProcesses.find(Home(clone)))
     if kind is not Kind.PROCESSES:
-        candidates.append(FoundContainers.find(clone))
+        with told_errors():
+            candidates.append(FoundContainers.find(clone))
     return [one for one in candidates if one is not None]
 
 
