@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import fields, is_dataclass, replace
+from datetime import timedelta
 from random import Random
 from typing import Any
 
@@ -199,7 +200,9 @@ async def _two_who_wait_for_each_other_do_not_wait_for_ever(one: Any, other: Any
     return [sorted(await asyncio.gather(take(one, 1, 3), take(other, 3, 1)))]
 
 
-async def _an_exit_goes_past_an_unknown_entry_once_it_was_looked_for_and_is_covered(one: Any, other: Any) -> list[Any]:
+async def _an_exit_goes_past_an_unknown_entry_once_it_was_looked_for_and_is_covered(
+    one: Any, other: Any, *, is_looked_for: bool = True
+) -> list[Any]:
     from chaos_operations import book
 
     await _begin(one, 1, 2, 4)  # two entries and an exit of one key
@@ -209,11 +212,20 @@ async def _an_exit_goes_past_an_unknown_entry_once_it_was_looked_for_and_is_cove
         order = await page.order(claim.order.client_order_id)
         await page.save(order.unknown("no answer", NOW), NOW)
     before = await other.claim(KEY, NOW)
-    async with one.open() as page:
-        order = await page.order(claim.order.client_order_id)
-        await page.save(replace(order, looks=replace(order.looks, count=1)), NOW)
-    after = await other.claim(KEY, NOW)
-    return [before, None if after is None else after.order.submission is Submission.SENDING]
+    if is_looked_for:
+        async with one.open() as page:
+            order = await page.order(claim.order.client_order_id)
+            await page.save(replace(order, looks=replace(order.looks, count=1)), NOW)
+    later = NOW if is_looked_for else NOW + TERMS.exit_waits_max
+    early = await other.claim(KEY, later - timedelta(milliseconds=1)) if not is_looked_for else None
+    after = await other.claim(KEY, later)
+    return [before, early, None if after is None else after.order.submission is Submission.SENDING]
+
+
+async def _an_exit_goes_past_an_unknown_entry_whose_first_look_is_overdue(one: Any, other: Any) -> list[Any]:
+    return await _an_exit_goes_past_an_unknown_entry_once_it_was_looked_for_and_is_covered(
+        one, other, is_looked_for=False
+    )
 
 
 @pytest.mark.parametrize(
@@ -228,6 +240,7 @@ async def _an_exit_goes_past_an_unknown_entry_once_it_was_looked_for_and_is_cove
         _the_account_is_held_by_one,
         _two_who_wait_for_each_other_do_not_wait_for_ever,
         _an_exit_goes_past_an_unknown_entry_once_it_was_looked_for_and_is_covered,
+        _an_exit_goes_past_an_unknown_entry_whose_first_look_is_overdue,
     ],
     ids=lambda play: play.__name__.strip("_"),
 )

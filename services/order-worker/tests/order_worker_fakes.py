@@ -256,9 +256,7 @@ class FakeBooks:
                 raise self.faults.pop(0)
             self.store = draft
 
-    async def claim(
-        self, key: tuple[str, str], now: datetime, known_ids: frozenset[str] | None = None
-    ) -> Claim | None:
+    async def claim(self, key: tuple[str, str], now: datetime, known_ids: frozenset[str] | None = None) -> Claim | None:
         async with self.open() as page:
             store = page.store
             order = self._next(store, now, key)
@@ -291,7 +289,7 @@ class FakeBooks:
             held = abs(store.positions.get(order.key[1], PositionRow(Position(), None)).position.quantity)
             is_exit = order.approved.reduce_only and order.approved.quantity <= held
             unknown = [each for each in lane if each.submission is Submission.UNKNOWN]
-            is_behind = any(not (is_exit and each.looks.count) for each in unknown)
+            is_behind = any(not (is_exit and each.lets_exits_pass(now, TERMS)) for each in unknown)
             is_due = order.not_before is None or order.not_before <= now
             if is_due and not is_behind and all(each.submission is not Submission.SENDING for each in lane):
                 return order

@@ -317,9 +317,7 @@ class BooksPort(Protocol):
         """Open a transaction."""
         ...
 
-    async def claim(
-        self, key: tuple[str, str], now: datetime, known_ids: frozenset[str] | None = None
-    ) -> Claim | None:
+    async def claim(self, key: tuple[str, str], now: datetime, known_ids: frozenset[str] | None = None) -> Claim | None:
         """Claim the next order of a key, and commit. None when there is none, or none may go now.
 
         An order of a venue without client ids is claimed with `known_ids`, the venue orders that are there already.

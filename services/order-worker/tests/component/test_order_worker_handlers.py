@@ -282,6 +282,21 @@ async def test_new_exposure_waits_for_an_unknown_order_and_an_exit_only_for_its_
     assert world.order(3).status is OrderStatus.FILLED
 
 
+@pytest.mark.parametrize(("early_s", "is_sent"), [(0.1, False), (0, True)])
+async def test_an_exit_does_not_wait_for_a_first_look_that_takes_too_long(
+    world: World, early_s: float, is_sent: bool
+) -> None:
+    await world.approve(1, quantity="2")
+    world.venue.script = ["accept_lose"]
+    await world.approve(2)
+    await world.approve(3, side=Side.SELL, reduce_only=True)
+    assert world.order(3).submission is Submission.READY
+
+    world.clock.pass_by(world.desk.terms.exit_waits_max.total_seconds() - early_s)
+    await sweep(world.desk)
+    assert world.order(3).status is (OrderStatus.FILLED if is_sent else OrderStatus.PENDING_NEW)
+
+
 async def test_whoever_finishes_a_key_wakes_the_next(world: World) -> None:
     async with world.books.open() as page:
         for number in (1, 2, 3):

@@ -23,11 +23,11 @@ _RECENT = timedelta(seconds=10)
 """Entries younger than this stay above the checkpoint: a reconciliation tells them apart."""
 _RECONCILED_AGE_MAX = timedelta(seconds=180)
 
-# Nothing is sent behind a request in flight, nor behind an unknown one. An exit waits for the first look, then goes
-# when so much is proven to be held.
+# Nothing is sent behind a request in flight, nor behind an unknown one. An exit waits for the first look, or until that
+# is overdue (`Order.lets_exits_pass`), then goes when so much is proven to be held.
 _IN_THE_WAY = """
     (b.submission = 'sending' OR b.submission = 'unknown' AND NOT (
-        o.reduce_only AND b.looks > 0 AND o.quantity <= COALESCE(
+        o.reduce_only AND (b.looks > 0 OR b.claimed_at <= :overdue_since) AND o.quantity <= COALESCE(
             (SELECT abs(p.quantity) FROM positions p
              WHERE p.account_id = :account_id AND p.instrument_id = o.instrument_id), 0)))
 """
@@ -137,10 +137,9 @@ class Books:
             "account_id": key[0],
             "instrument_id": key[1],
             "worker": terms.worker,
-            "now": now,
+            **self._may_go_at(now),
             "send_deadline": now + terms.send,
             "lease_until": now + terms.lease,
-            "reconciled_since": now - _RECONCILED_AGE_MAX,
             "known_ids": None if known_ids is None else sorted(known_ids),
         }
         try:
@@ -155,9 +154,15 @@ class Books:
 
     async def next_key(self, account_id: str, now: datetime) -> tuple[str, str] | None:
         """Give the key of the order that may go next in an account whose venue keeps no client ids."""
-        values = {"account_id": account_id, "now": now, "reconciled_since": now - _RECONCILED_AGE_MAX}
-        rows = await self._read(_NEXT_KEY, **values)
+        rows = await self._read(_NEXT_KEY, **{"account_id": account_id, **self._may_go_at(now)})
         return (rows[0].account_id, rows[0].instrument_id) if rows else None
+
+    def _may_go_at(self, now: datetime) -> dict[str, datetime]:
+        return {
+            "now": now,
+            "reconciled_since": now - _RECONCILED_AGE_MAX,
+            "overdue_since": now - self._terms.exit_waits_max,
+        }
 
     async def unmatched(self, claimed_since: datetime) -> list[Order]:
         """Give the orders without client ids that may be at the venue and have no id of its own yet, unlocked."""

@@ -97,6 +97,11 @@ class Order:
         """Say whether the venue is still to be told of a wish to cancel."""
         return self.cancel_wanted and self.submission is Submission.ACKED and self.is_open
 
+    def lets_exits_pass(self, now: datetime, terms: Terms) -> bool:
+        """Say whether an exit waits no longer for this unknown order: it was looked for once, or should have been."""
+        is_overdue = self.claimed_at is not None and now - self.claimed_at >= terms.exit_waits_max
+        return self.looks.count > 0 or is_overdue
+
     def unplaced(self, reason: str) -> "Order":
         """End an order that never reached the venue."""
         submission = step(self.submission, Submission.ABSENT)

@@ -45,6 +45,11 @@ class Terms:
     """An order unknown for this long needs a person."""
 
     @property
+    def exit_waits_max(self) -> timedelta:
+        """Give the time after the claim of an unknown order at which its first look is due at the latest."""
+        return self.send + self.submit_timeout + self.first_look
+
+    @property
     def absence_window_min(self) -> timedelta:
         """Give the time over which an absent order must have been missed before it counts as absent."""
         return max(self.absence_window, 2 * (self.recv_window + self.submit_timeout))

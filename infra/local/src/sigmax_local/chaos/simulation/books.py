@@ -106,7 +106,7 @@ class MemoryBooks:
             order = row.order
             held: PositionRow = transaction.get("positions", order.key[1]) or PositionRow(Position(), None)
             is_asked = order.key == key if key is not None else not order.client_ids
-            if is_asked and _may_go(order, _lane(order, orders), held, now):
+            if is_asked and _may_go(order, _lane(order, orders), held, now, self._terms):
                 found.append(row)
         return found
 
@@ -229,11 +229,11 @@ def _is_unmatched(order: Order, claimed_since: datetime) -> bool:
     return order.submission in (Submission.SENDING, Submission.UNKNOWN)
 
 
-def _may_go(order: Order, lane: Sequence[Order], held: PositionRow, now: datetime) -> bool:
+def _may_go(order: Order, lane: Sequence[Order], held: PositionRow, now: datetime, terms: Terms) -> bool:
     if order.submission is not Submission.READY or not _is_time(order, now):
         return False
     if any(each.submission is Submission.SENDING for each in lane):
         return False
     is_covered = order.approved.reduce_only and order.approved.quantity <= abs(held.position.quantity)
     unknown = [each for each in lane if each.submission is Submission.UNKNOWN]
-    return all(is_covered and each.looks.count > 0 for each in unknown)
+    return all(is_covered and each.lets_exits_pass(now, terms) for each in unknown)
