@@ -20,7 +20,7 @@ from order_worker.handlers.resolving import resolve_due
 from order_worker.handlers.sending import sweep
 from order_worker.handlers.working import on_sightings, on_trades, poll
 from sigmax.schemas.control import Alert
-from sigmax.schemas.orders import Fill, OrderEvent, PositionChanged, Reconciled
+from sigmax.schemas.orders import Fill, OrderEvent, PositionChanged, Reconciled, VenueHealth
 from sigmax.schemas.types import OrderStatus, Scope, Side, Stage, Submission
 
 
@@ -328,6 +328,17 @@ async def test_f22_five_unanswered_submits_stop_sending_for_a_while(world: World
 
     assert world.order(6).submission is Submission.READY
     assert any(alert.code == "venue_failing" for alert in world.told(Alert))
+
+
+@pytest.mark.parametrize(("unanswered", "is_open"), [(4, False), (5, True)])
+async def test_f22_whoever_stops_sending_says_so_at_once(world: World, unanswered: int, is_open: bool) -> None:
+    world.venue.script = ["lose"] * unanswered
+    for number in range(1, unanswered + 1):
+        await world.approve(number, instrument_id=f"C{number}/USDT@binance")
+
+    told = world.told(VenueHealth)
+    assert [each.is_circuit_open for each in told] == ([True] if is_open else [])
+    assert all(each.orders_unknown == 4 for each in told), "the fifth is recorded together with this word"
 
 
 async def test_sends_that_were_too_late_by_our_own_clock_say_nothing_of_the_venue(world: World) -> None:
