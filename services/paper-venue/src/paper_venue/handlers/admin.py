@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from paper_venue.domain.errors import DialectError
 from paper_venue.domain.faults import Fault, FaultKind
+from paper_venue.domain.manner import ROWS_MAX
 from paper_venue.handlers.calls import Venue
 from paper_venue.handlers.market_streams import MarketPublisher
 from sigmax.domain.trading_rules import TradingRules
@@ -63,6 +64,14 @@ class FaultBody(_Body):
     message: str = Field(default="Injected fault.", max_length=200)
 
 
+class MannerBody(_Body):
+    """In what the venue is unlike Binance from now on."""
+
+    client_ids: bool = True
+    execution_ids: bool = True
+    orders_page_max: int = Field(default=ROWS_MAX, ge=1, le=ROWS_MAX)
+
+
 async def list_instrument(venue: Venue, request: Request) -> Any:
     """List an instrument or change its rules."""
     body = InstrumentBody.model_validate_json(await request.body())
@@ -95,6 +104,14 @@ async def deposit(venue: Venue, request: Request) -> Any:
     body = DepositBody.model_validate_json(await request.body())
     await venue.desk.deposit(venue.credentials.account_id, body.asset, body.amount, "admin")
     return {}
+
+
+async def set_manner(venue: Venue, request: Request) -> Any:
+    """Keep and tell less of orders than Binance does, or all of it again."""
+    body = MannerBody.model_validate_json(await request.body())
+    for name, value in body.model_dump().items():
+        setattr(venue.desk.manner, name, value)
+    return body.model_dump()
 
 
 async def add_fault(venue: Venue, request: Request) -> Any:
@@ -143,6 +160,7 @@ ROUTES = [
     Route("/admin/instruments", _guarded(list_instrument), methods=["POST"]),
     Route("/admin/trades", _guarded(push_trade), methods=["POST"]),
     Route("/admin/deposits", _guarded(deposit), methods=["POST"]),
+    Route("/admin/manner", _guarded(set_manner), methods=["POST"]),
     Route("/admin/faults", _guarded(add_fault), methods=["POST"]),
     Route("/admin/faults", _guarded(list_faults), methods=["GET"]),
     Route("/admin/faults", _guarded(clear_faults), methods=["DELETE"]),

@@ -11,6 +11,7 @@ from paper_venue.domain import errors
 from paper_venue.domain.floor import Changes, Floor, entry_id_of
 from paper_venue.domain.intervals import Interval
 from paper_venue.domain.limits import RateCounters
+from paper_venue.domain.manner import Manner
 from paper_venue.domain.tape import Kline, PublicTrade
 from paper_venue.domain.user_events import account_events
 from paper_venue.handlers.hub import Hub, user_topic
@@ -44,12 +45,14 @@ class Desk:
         counters: RateCounters,
         fees: FeeSchedule,
         depth: DepthModel,
+        manner: Manner | None = None,
     ) -> None:
         self.store = store
         self.clock = clock
         self.hub = hub
         self.counters = counters
         self.fees = fees
+        self.manner = manner or Manner()
         self._depth = depth
         self._floor: Floor | None = None
         self._positions: dict[str, str] = {}
@@ -130,7 +133,7 @@ class Desk:
         now_ms = self.clock.now_ns() // 1_000_000
         for account_id, reports in account_events(events, floor.names, now_ms, cancel_id).items():
             for report in reports:
-                self.hub.publish(user_topic(account_id), report)
+                self.hub.publish(user_topic(account_id), self.manner.event_told(report))
 
     async def place(self, request: OrderRequest) -> tuple[VenueOrder, list[VenueTrade]]:
         """Accept an order and give it with its fills. Raises `DialectError` when it is refused."""

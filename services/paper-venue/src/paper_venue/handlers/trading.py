@@ -3,6 +3,7 @@
 from typing import Any
 
 from paper_venue.domain import errors
+from paper_venue.domain.manner import ROWS_MAX
 from paper_venue.domain.market_answers import rate_limits
 from paper_venue.domain.orders import (
     PLACE_OPTIONAL,
@@ -20,7 +21,6 @@ from paper_venue.ports import Page, StoredTrade
 from sigmax.domain.venue_orders import OrderKind, OrderRequest
 from sigmax.domain.wallet import Balance
 
-_ROWS_MAX = 1000
 _DAY_NS = 86_400_000_000_000
 
 
@@ -33,7 +33,8 @@ async def place_order(call: Call) -> dict[str, Any]:
     order, trades = await call.desk.place(request)
     counters.add_order(call.account_id, call.now_ns)
     default = "FULL" if request.kind in (OrderKind.LIMIT, OrderKind.MARKET) else "ACK"
-    return placed_json(order, call.rules.symbol, trades, call.params.values.get("newOrderRespType", default))
+    response = call.params.values.get("newOrderRespType", default)
+    return call.desk.manner.order_told(placed_json(order, call.rules.symbol, trades, response))
 
 
 async def test_order(call: Call) -> dict[str, Any]:
@@ -44,17 +45,19 @@ async def test_order(call: Call) -> dict[str, Any]:
 
 async def cancel_order(call: Call) -> dict[str, Any]:
     """Cancel one open order."""
+    call.desk.manner.check_branch(call.params)
     order_id, client_order_id = _order_names(call)
     cancel_id = _cancel_id(call)
     order = await call.desk.cancel(call.account_id, call.instrument_id, order_id, client_order_id, cancel_id)
-    return canceled_json(order, call.rules.symbol, cancel_id)
+    return call.desk.manner.order_told(canceled_json(order, call.rules.symbol, cancel_id))
 
 
 async def cancel_open_orders(call: Call) -> list[dict[str, Any]]:
     """Cancel all open orders of a symbol."""
     cancel_id = _cancel_id(call)
     orders = await call.desk.cancel_all(call.account_id, call.instrument_id, cancel_id)
-    return [canceled_json(order, call.rules.symbol, cancel_id) for order in orders]
+    told = call.desk.manner.order_told
+    return [told(canceled_json(order, call.rules.symbol, cancel_id)) for order in orders]
 
 
 async def get_order(call: Call) -> dict[str, Any]:
@@ -63,7 +66,7 @@ async def get_order(call: Call) -> dict[str, Any]:
     order = await call.desk.store.find_order(call.account_id, call.instrument_id, order_id, client_order_id)
     if order is None:
         raise errors.NO_SUCH_ORDER.error()
-    return queried_json(order, call.rules.symbol)
+    return call.desk.manner.order_told(queried_json(order, call.rules.symbol))
 
 
 async def open_orders(call: Call) -> list[dict[str, Any]]:
@@ -71,17 +74,22 @@ async def open_orders(call: Call) -> list[dict[str, Any]]:
     instrument_id = call.instrument_id if "symbol" in call.params else None
     names = call.desk.floor.names
     orders = await call.desk.open_orders(call.account_id, instrument_id)
-    return [queried_json(order, names[order.instrument_id]) for order in orders]
+    told = call.desk.manner.order_told
+    return [told(queried_json(order, names[order.instrument_id])) for order in orders]
 
 
 async def all_orders(call: Call) -> list[dict[str, Any]]:
     """Give the orders of a symbol, open or not."""
-    orders = await call.desk.store.orders(call.account_id, call.instrument_id, _page(call, "orderId"))
-    return [queried_json(order, call.rules.symbol) for order in orders]
+    manner = call.desk.manner
+    page = _page(call, "orderId", manner.orders_page_max)
+    orders = await call.desk.store.orders(call.account_id, call.instrument_id, page)
+    return [manner.order_told(queried_json(order, call.rules.symbol)) for order in orders]
 
 
 async def my_trades(call: Call) -> list[dict[str, Any]]:
     """Give the fills of a symbol."""
+    if not call.desk.manner.execution_ids:
+        return []
     stored = await call.desk.store.trades(call.account_id, call.instrument_id, _page(call, "fromId"))
     return [_trade_row(each, call.rules.symbol) for each in stored]
 
@@ -133,26 +141,29 @@ async def no_order_lists(call: Call) -> list[Any]:  # noqa: ARG001 - every actio
 
 
 def _request(call: Call) -> OrderRequest:
-    return read_request(call.params, call.rules, call.account_id, call.seed)
+    return read_request(call.desk.manner.heard(call.params), call.rules, call.account_id, call.seed)
 
 
 def _order_names(call: Call) -> tuple[int | None, str | None]:
-    names = call.params.integer("orderId"), call.params.client_id("origClientOrderId")
+    params = call.desk.manner.heard(call.params)
+    names = params.integer("orderId"), params.client_id("origClientOrderId")
     if names == (None, None):
         raise errors.NO_ORDER_NAMED.error()
     return names
 
 
 def _cancel_id(call: Call) -> str:
-    return call.params.client_id("newClientOrderId") or generated_client_id(call.seed)
+    return call.desk.manner.heard(call.params).client_id("newClientOrderId") or generated_client_id(call.seed)
 
 
-def _page(call: Call, from_id: str) -> Page:
+def _page(call: Call, from_id: str, rows_max: int = ROWS_MAX) -> Page:
     start_ns, end_ns = call.time_ns("startTime"), call.time_ns("endTime")
     if start_ns is not None and end_ns is not None and end_ns - start_ns > _DAY_NS:
         raise errors.PERIOD_TOO_LONG.error()
     order_id = call.params.integer("orderId") if from_id != "orderId" else None
-    return Page(call.params.limit(500, _ROWS_MAX), call.params.integer(from_id), start_ns, end_ns, order_id)
+    return Page(
+        call.params.limit(min(500, rows_max), rows_max), call.params.integer(from_id), start_ns, end_ns, order_id
+    )
 
 
 def _balance_row(asset: str, balance: Balance) -> dict[str, str]:
@@ -206,7 +217,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "order",
         cancel_order,
         required="symbol",
-        optional=f"{_NAMED} newClientOrderId",
+        optional=f"{_NAMED} newClientOrderId branch",
         is_signed=True,
         weight=0,
         socket_method="order.cancel",
