@@ -3,11 +3,15 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import asyncpg
+import httpx2
 import pytest
 
 from sigmax_local.chaos.cells import Cell
 from sigmax_local.chaos.matrix.base import Kind
+from sigmax_local.chaos.matrix.gate_checks import gate_books
 from sigmax_local.chaos.matrix.kills import killed
+from sigmax_local.chaos.matrix.outside import Outside
 from sigmax_local.chaos.matrix.points import Bug, Point
 from sigmax_local.chaos.matrix.run import SCENARIOS, Plan, play
 from sigmax_local.chaos.matrix.scenarios import Scenario
@@ -62,3 +66,38 @@ async def test_a_planted_bug_turns_the_report_red(
     cells = await play(Plan(bug=bug, patience_s=6), clean, tmp_path, scenarios=[Scenario("F01", "planted", play_it)])
 
     assert report_of(cells).violations[invariant] > 0
+
+
+_ORDER = """
+    INSERT INTO risk_gate.book_orders (client_order_id, account_id, venue, instrument_id, strategy_id, side, quantity,
+      limit_price, unit_cost, filled_quantity, created_at)
+    VALUES ('sx1', 'paper', 'paper', 'BTC/USDT@x', 'chaos', 'buy', 5, 100, 100, 2, now())
+"""
+_VERDICT = """
+    INSERT INTO risk_gate.verdicts (verdict_id, signal_id, correlation_id, account_id, strategy_id, instrument_id, action,
+      outcome, client_order_id, text, checks, created_at)
+    VALUES (gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'paper', 'chaos', 'BTC/USDT@x', 'buy', 'approved',
+      'sx1', 'approved', '[]', now())
+"""
+
+
+@pytest.mark.parametrize(
+    ("planted", "invariant", "text"),
+    [(_ORDER, "I9", "sx1: risk-gate reserves 3 for 300, open or unknown are 0 for 0"), (_VERDICT, "I1", "sx1")],
+)
+async def test_what_risk_gate_counts_and_nobody_else_knows_is_found(
+    clean: Addresses, planted: str, invariant: str, text: str
+) -> None:
+    async with (
+        asyncpg.create_pool(clean.admin_urls[0], min_size=0, max_size=1) as pool,
+        httpx2.AsyncClient(trust_env=False) as admin,
+    ):
+        outside = Outside(clean, pool, admin)
+        assert not any((await gate_books(outside, None)).values())
+        await pool.execute(planted)
+        found = {name: texts for name, texts in (await gate_books(outside, ["BTC/USDT@x"])).items() if texts}
+        elsewhere = await gate_books(outside, ["ETH/USDT@x"])
+
+    assert list(found) == [invariant]
+    assert text in found[invariant][0]
+    assert not any(elsewhere.values())

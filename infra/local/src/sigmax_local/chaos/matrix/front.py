@@ -35,9 +35,9 @@ STRATEGY = "chaos"
 FRONT_MONEY = "200000"
 """2 % of it is an entry: the 40 units that the venue's best level holds."""
 _RESTING_PCT = 50
-_VALID_S = 30.0
+_VALID_S = 55.0
 _QUOTE_S = 0.5
-_SETTLE_S = 60.0
+_SETTLE_S = 120.0
 _BID, _ASK = Decimal("99.5"), Decimal("100.01")
 _SPEAKERS = ("strategy_engine", "api_gateway")
 _STOPPED = (Stage.HALTED, Stage.LOCKED)

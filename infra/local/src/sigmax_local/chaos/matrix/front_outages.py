@@ -16,6 +16,13 @@ from sigmax_local.chaos.matrix.scenarios import Scenario, Turn
 
 _AWAY_S = 12.0
 """Longer than risk-gate may be unable to watch: 10 s."""
+_UNSURE = (
+    DenialCode.RECONCILIATION_MISSING,
+    DenialCode.PRICE_STALE,
+    DenialCode.SIGNAL_EXPIRED,
+    DenialCode.UNKNOWN_SUBMISSION,
+)
+"""Why a signal may be denied that waited for Postgres: what is old, or not known yet, is no ground to buy."""
 _VENUE = "paper"
 _OPEN_S = 60.0
 _ENTRIES = 13
@@ -81,7 +88,7 @@ async def _cautious(scene: FrontScene, wish: Wish) -> str:
     if verdict["outcome"] == "approved":
         outcome = await scene.at_most_one(wish)
     else:
-        require(verdict["code"] == DenialCode.RECONCILIATION_MISSING, f"denied: {verdict['text']}")
+        require(verdict["code"] in _UNSURE, f"denied: {verdict['text']}")
         outcome = f"denied ({verdict['code']})"
     await scene.stack.until_all_ready()
     new = scene.gate.wish(f"{scene.base}N/USDT@chaos")

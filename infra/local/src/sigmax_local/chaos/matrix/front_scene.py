@@ -9,12 +9,14 @@ from typing import Any
 
 from sigmax.schemas.control import CommandName
 from sigmax.schemas.types import Action, DenialCode, Scope, Stage
-from sigmax_local.chaos.matrix.base import STRIKE_S, BaseScene, Kind, require
+from sigmax_local.chaos.matrix.base import STRIKE_S, BaseScene, Kind, UnmetError, require
 from sigmax_local.chaos.matrix.front import Front, Wish
 from sigmax_local.chaos.matrix.kept import Kept
 
 _NOTHING_S = 1.0
 """In which an order that must not be would be on its way."""
+_TRIES = 10
+_BUSY = (DenialCode.PRICE_STALE, DenialCode.NOTHING_TO_CLOSE)
 
 
 @dataclass
@@ -39,18 +41,28 @@ class FrontScene(BaseScene):
         """Let a signal be heard."""
         await self.gate.say(order.signal)
 
-    async def trade(self, kind: Kind, **changes: Any) -> str:
+    async def trade(self, kind: Kind, times: int = 1) -> str:
         """Say a signal that nothing is to strike, and wait for its order; give its outcome."""
-        wish = self.wish(kind, **changes)
-        await self.speak(wish)
-        await self.approve(wish)
-        return await self.one_order(wish, kind)
+        return await self.one_order(await self.ask(kind, times), kind)
+
+    async def ask(self, kind: Kind, times: int = 1) -> Wish:
+        """Have a signal approved, which is said so many times at once; give it.
+
+        A strategy asks again when the machine is too busy for a fresh price, or to take a resting stop away in time.
+        """
+        for _ in range(_TRIES):
+            wish = self.wish(kind)
+            await asyncio.gather(*(self.speak(wish) for _ in range(times)))
+            verdict = await self.verdict(wish)
+            if verdict["outcome"] == "approved":
+                return wish
+            require(verdict["code"] in _BUSY, f"denied: {verdict['text']}")
+            await asyncio.sleep(_NOTHING_S)
+        raise UnmetError(f"denied: {verdict['text']}")
 
     async def rest(self) -> Wish:
         """Have an entry rest in the venue's book."""
-        wish = self.wish(Kind.RESTING)
-        await self.speak(wish)
-        await self.approve(wish)
+        wish = await self.ask(Kind.RESTING)
         await self.one_order(wish, Kind.RESTING)
         return wish
 

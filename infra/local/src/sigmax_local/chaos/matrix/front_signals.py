@@ -62,14 +62,12 @@ async def signal_often(scene: FrontScene, kind: Kind, times: int) -> str:
     """Deliver one signal many times at once."""
     if kind is Kind.EXIT:
         await scene.hold()
-    wish = scene.wish(kind)
-    await asyncio.gather(*(scene.speak(wish) for _ in range(times)))
-    return await _one_of(scene, wish, kind)
+    return await _one_of(scene, await scene.ask(kind, times), kind)
 
 
 async def signal_again(scene: FrontScene) -> str:
     """Deliver a signal again when its order has filled."""
-    wish = scene.wish()
+    wish = await scene.ask(Kind.ENTRY)
     for _ in range(3):
         await scene.speak(wish)
         outcome = await _one_of(scene, wish, Kind.ENTRY)

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 ACCOUNT = "paper"
 PRICE = Decimal(100)
-PRICE_AGE_MAX_S = 5.0
+PRICE_AGE_MAX_S = 15.0
 """A busy machine may not say a price for two seconds, which is no fault that a cell is about."""
 _TICK, _LOT = Decimal("0.01"), Decimal("0.0001")
 _POLL_S = 0.05

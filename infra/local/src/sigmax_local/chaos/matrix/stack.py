@@ -41,7 +41,7 @@ ABSENCE_SHORT_S = 4.0
 """Twice the receive window and the timeout together: the least that the law's proportion allows for these settings."""
 _WORKER_MODULE = "sigmax_local.chaos.matrix.worker"
 _WATCH_S = 0.05
-_READY_S = 60.0
+_READY_S = 240.0
 _PROBE_S = 0.1
 _numbers = itertools.count(1)
 
