@@ -87,7 +87,9 @@ async def test_no_process_in_it_has_a_capability_or_is_root(
 ) -> None:
     # Of every process, read by the container's own shell: some images have nothing else.
     text = await stack.inside(known[name]["Id"], "sh", "-c", "cat /proc/[0-9]*/status 2>/dev/null")
-    rows = [line.split() for line in text.splitlines() if ":" in line]
+    # What begins a health check is for a moment the engine's own program, which then gives its rights away.
+    processes = [one for one in text.split("Name:")[1:] if not one.lstrip().startswith("runc:")]
+    rows = [line.split() for one in processes for line in one.splitlines() if ":" in line]
 
     capabilities = {(row[0][:-1], int(row[1], 16)) for row in rows if row[0][:-1] in _CAPABILITIES}
     assert capabilities == {(one, 0) for one in _CAPABILITIES}

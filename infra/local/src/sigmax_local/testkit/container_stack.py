@@ -224,11 +224,17 @@ class ContainerStack:
         return all(one.is_healthy for one in found)
 
     async def trades_again(self, orders: int = 2) -> float:
-        """Wait until orders that begin from now on are filled; give the seconds it took."""
+        """Wait until orders that begin from now on are filled; give the seconds it took.
+
+        Where a fault lasts, as on a slow machine each does, a stage falls, which people alone raise: they do.
+        """
         began, now = time.monotonic(), datetime.now(UTC)
 
         async def filled() -> bool:
-            return bool((await self.figures(now))["orders"].get("filled", 0) >= orders)
+            if (await self.figures(now))["orders"].get("filled", 0) >= orders:
+                return True
+            await self._raise_stages("the fault is over")
+            return False
 
         await self.until(filled, f"{orders} new orders were filled")
         return time.monotonic() - began
@@ -257,18 +263,18 @@ class ContainerStack:
 
     async def resume(self, reason: str) -> None:
         """Lead every scope back to normal, one step at a time, by two people where it takes two. Fails in time."""
+        await self.until(lambda: self._raise_stages(reason), "every stage is normal")
 
-        async def is_normal() -> bool:
-            lowered = [one for one in await self.get("/risk/stages") if one["stage"] != "normal"]
-            for one in lowered:
-                scope = {"scope": one["scope"], "scope_id": one["scope_id"], "reason": reason}
-                asked = await self.command("POST", "/risk/resume", scope)
-                if asked["approval_url"]:
-                    await self._approve(asked["approval_url"].removeprefix("/api/v1"))
-            await asyncio.sleep(_STEP_S if lowered else 0)
-            return not lowered
-
-        await self.until(is_normal, "every stage is normal")
+    async def _raise_stages(self, reason: str) -> bool:
+        """Ask for one step up of every scope that is not normal; say whether there was none."""
+        lowered = [one for one in await self.get("/risk/stages") if one["stage"] != "normal"]
+        for one in lowered:
+            scope = {"scope": one["scope"], "scope_id": one["scope_id"], "reason": reason}
+            asked = await self.command("POST", "/risk/resume", scope)
+            if asked["approval_url"]:
+                await self._approve(asked["approval_url"].removeprefix("/api/v1"))
+        await asyncio.sleep(_STEP_S if lowered else 0)
+        return not lowered
 
     async def _approve(self, path: str) -> None:
         """Be the second person, with a login of its own."""
