@@ -104,6 +104,7 @@ def _of_processes(bench: Bench, seconds: int, ticks: int, orders: int) -> dict[s
         rests: bench.step("tick to stop", partial(stops.stop_latency, stops=STOPS, rests=rests))
         for rests in (False, True)
     }
+    naked = bench.step("naked at the venue", partial(stops.naked_time, count=STOPS))
     return {
         "version": version("sigmax"),
         "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.system()},
@@ -119,6 +120,7 @@ def _of_processes(bench: Bench, seconds: int, ticks: int, orders: int) -> dict[s
         "orders_at_a_venue_of_50_ms": [asdict(each) for each in scales],
         "tick_to_stop_ms": _quantiles(exits[False]),
         "tick_to_stop_after_a_resting_one_ms": _quantiles(exits[True]),
+        "naked_while_a_resting_stop_is_replaced": asdict(naked),
         "rss_mb": memory,
     }
 
@@ -185,6 +187,12 @@ def _table(report: dict[str, Any]) -> Table:
     ):
         stopped = report[key]
         table.add_row(name, f"p50 {stopped['p50']} ms, p99 {stopped['p99']} ms of {stopped['count']}", "")
+    naked = report["naked_while_a_resting_stop_is_replaced"]
+    table.add_row(
+        "naked at the venue while a resting stop is replaced",
+        f"{naked['mean_s'] * 1000:.0f} ms in the mean of {naked['count']}, none over {naked['within_s']:g} s",
+        "told after 5 s",
+    )
     inside = report["containers"]
     if "skipped" in inside:
         table.add_row("the same in containers", f"skipped: {inside['skipped']}", "")
