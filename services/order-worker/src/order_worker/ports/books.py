@@ -1,197 +1,21 @@
-"""What the handlers need from the world: the venue, and the books."""
+"""What the handlers need of the books: transactions, claims, and plain reads."""
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
 from order_worker.domain.booking import Transaction
-from order_worker.domain.budget import Kind, Told
-from order_worker.domain.health import Health
-from order_worker.domain.matching import Listed
 from order_worker.domain.order import Order
 from order_worker.domain.permission import StageRow
 from order_worker.domain.reconciling import Held
-from order_worker.domain.sightings import Answer, Capabilities, Sighting, Trade
-from sigmax.domain.ledger import Execution, Position
+from order_worker.domain.sightings import Sighting, Trade
+from order_worker.ports.records import Account, Claim, Locked, Movement, Observed, Standing
+from sigmax.domain.ledger import Execution
 from sigmax.schemas.base import Message
 from sigmax.schemas.control import StageChanged
-from sigmax.schemas.market import Instrument
 from sigmax.schemas.orders import CancelRequested, CashBalance, Difference
-
-
-class VenueError(Exception):
-    """A question to the venue was not answered: it proves nothing."""
-
-
-class BudgetUnreadableError(Exception):
-    """The common request budget cannot be read: nothing is sent that nobody counts."""
-
-
-class BudgetPort(Protocol):
-    """What all replicas together may ask of the venue."""
-
-    async def take(self, kind: Kind, amount: float = 1, *, is_exit: bool = True) -> float:
-        """Take from the budget: 0, or the seconds to wait before asking again; entries leave a part to exits.
-
-        Raises `BudgetUnreadableError` for orders when the budget cannot be read.
-        """
-        ...
-
-    async def give_back(self, kind: Kind) -> None:
-        """Return what was taken and not used."""
-        ...
-
-    async def close(self, kind: Kind, for_s: float) -> None:
-        """Let no replica ask for so long, and then only slowly: the venue said "too many"."""
-        ...
-
-
-class VenuePort(Protocol):
-    """The venue. Questions and cancels are retried a few bounded times; a submit is one request."""
-
-    @property
-    def health(self) -> Health:
-        """Say which kinds of requests are answered."""
-        ...
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """Say what the venue keeps and tells of our orders; the same for as long as the process runs."""
-        ...
-
-    async def submit(self, order: Order) -> Answer:
-        """Send one order, once, before its deadline. Never raises for what the venue or the network does."""
-        ...
-
-    async def cancel(self, order: Order) -> Sighting | None:
-        """Cancel an order; None when the venue says that nothing of it is open. Raises `VenueError`."""
-        ...
-
-    async def find(self, order: Order) -> Sighting | None:
-        """Ask for an order by the venue's id, or else by ours; None when the venue does not know it.
-
-        Raises `VenueError`, also where the venue keeps no id of ours and gave none of its own.
-        """
-        ...
-
-    async def order(self, symbol: str, venue_order_id: str) -> Sighting | None:
-        """Ask for an order by the venue's id. Raises `VenueError`."""
-        ...
-
-    async def open_orders(self, symbols: Collection[str]) -> list[Sighting]:
-        """Give the orders that rest. Raises `VenueError`."""
-        ...
-
-    async def orders(self, symbol: str, since: datetime) -> list[Listed]:
-        """Give every order placed since a time, whatever became of it, every page.
-
-        Raises `VenueError` unless each page was answered, and for an empty list right after an error: neither says
-        that anything is not there.
-        """
-        ...
-
-    async def trades_of(self, order: Order) -> list[Trade]:
-        """Give the trades of one order that the venue has; none where they have no ids. Raises `VenueError`."""
-        ...
-
-    async def trades(self, symbol: str, since: datetime) -> list[Trade]:
-        """Give our trades from a time on, every page; none where they have no ids. Raises `VenueError`."""
-        ...
-
-    async def balances(self) -> dict[str, Decimal]:
-        """Give free and locked together, by asset. Raises `VenueError`."""
-        ...
-
-    async def now(self) -> datetime:
-        """Give the venue's time. Raises `VenueError`."""
-        ...
-
-    async def symbols(self) -> frozenset[str]:
-        """Give what is traded there. Raises `VenueError`."""
-        ...
-
-    async def limits(self) -> Told:
-        """Give how many requests the venue says it takes. Raises `VenueError`."""
-        ...
-
-
-class InstrumentsPort(Protocol):
-    """What is traded, from the live state."""
-
-    async def all(self) -> dict[str, Instrument]:
-        """Give the instruments that the collector knows, by id."""
-        ...
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One order that this worker, and nobody else, may send; and the stages as they stood at that moment."""
-
-    order: Order
-    stages: tuple[StageRow, ...]
-
-
-@dataclass(frozen=True)
-class Account:
-    """The one row of the account."""
-
-    sequence: int
-    """Of the last change of position told to the others."""
-    blocked_reason: str | None = None
-    """Why nothing is sent until a person says so."""
-    blocked_at: datetime | None = None
-    reconciled_at: datetime | None = None
-    """When the books were last held against the venue's, whatever came of it."""
-
-
-@dataclass(frozen=True)
-class PositionRow:
-    """A fold over fills so far, and where in time it stands."""
-
-    position: Position
-    last: tuple[datetime, str] | None
-
-
-@dataclass(frozen=True)
-class Locked:
-    """What a sighting is booked against, held until the transaction ends."""
-
-    account: Account
-    order: Order
-    has_orphans: bool
-    """Trades of this order came before it was known."""
-
-
-@dataclass(frozen=True)
-class Standing:
-    """Sums over fills and entries, as they are in this transaction."""
-
-    filled_quantity: Decimal
-    average_price: Decimal | None
-    row: PositionRow
-    cash: Mapping[str, CashBalance]
-
-
-@dataclass(frozen=True)
-class Movement:
-    """What fills of one instrument do to the books."""
-
-    row: PositionRow
-    transactions: tuple[Transaction, ...]
-    sequence: int
-
-
-@dataclass(frozen=True)
-class Observed:
-    """What a reconciliation saw at the venue."""
-
-    venue: Mapping[str, Decimal]
-    """The balance of each asset that the books cover; zero where there is none."""
-    recent_from: datetime
-    """Trades from here on may be in it or not."""
 
 
 class PagePort(Protocol):
