@@ -33,7 +33,7 @@ _RIGHTS = {
     "stop_outs": "SELECT, INSERT",
     "venue_health": (
         "SELECT, INSERT, UPDATE (venue, is_answering, failing_since, recovering_since, clock_gap_ms, orders_unknown,"
-        " mode, hosts, key_fingerprint, as_of)"
+        " orders_unclear, mode, hosts, key_fingerprint, as_of)"
     ),
 }
 _RIGHTS_BEFORE = {
@@ -231,6 +231,7 @@ def _create_facts() -> None:
         sa.Column("recovering_since", _TIME, comment="since when it answers again, while that is not believed yet"),
         sa.Column("clock_gap_ms", sa.Numeric, nullable=False, comment="the venue's clock less ours"),
         sa.Column("orders_unknown", sa.Integer, nullable=False),
+        sa.Column("orders_unclear", sa.Integer, nullable=False),
         sa.Column("mode", sa.Text, comment="paper or live, as order-worker says"),
         sa.Column("hosts", sa.ARRAY(sa.Text), nullable=False, server_default="{}"),
         sa.Column("key_fingerprint", sa.Text, comment="tells one venue key from another, and nothing of the key"),

@@ -84,6 +84,11 @@ def test_two_orders_that_nobody_knows_of_reduce(unknown: int, stages: list[Stage
     assert stages_of(account_downs(watched(unknown=Unknown(account=unknown)), PRICES)) == stages
 
 
+@pytest.mark.parametrize(("unclear", "stages"), [(0, []), (1, [Stage.REDUCING])])
+def test_one_order_that_waits_for_a_person_reduces(unclear: int, stages: list[Stage]) -> None:
+    assert stages_of(account_downs(watched(unknown=Unknown(1, 1, unclear)), PRICES)) == stages
+
+
 def test_limits_that_cannot_be_read_halt() -> None:
     assert stages_of(account_downs(watched(limits=None), PRICES)) == [Stage.HALTED]
 

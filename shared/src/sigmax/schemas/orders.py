@@ -253,4 +253,7 @@ class VenueHealth(Message):
     """The venue's clock less ours."""
     orders_unknown: int = Field(default=0, ge=0)
     """Orders of the account of which nobody knows yet whether the venue has them."""
+    orders_unclear: int = Field(default=0, ge=0)
+    """Those among them that are not going to be clear without a person: the budget of looks is spent, or several venue
+    orders may be one of ours."""
     as_of: Utc

@@ -7,6 +7,7 @@ import structlog
 from order_worker.domain.budget import Kind
 from order_worker.domain.health import Trouble
 from order_worker.domain.reconciling import clock_gap
+from order_worker.domain.resolving import needs_a_person
 from order_worker.handlers.desk import Desk, HealthTold, notice
 from order_worker.handlers.reconciling import reconcile
 from order_worker.ports import PagePort, VenueError
@@ -80,6 +81,7 @@ async def health_of(desk: Desk, now: datetime) -> VenueHealth:
         is_circuit_open=desk.breaker.is_open(now),
         clock_gap_ms=0 if desk.clock_gap is None else desk.clock_gap.milliseconds,
         orders_unknown=len(unknown),
+        orders_unclear=sum(needs_a_person(order, now, terms) for order in unknown),
         as_of=now,
     )
 

@@ -52,6 +52,7 @@ class FactLedger(Ledger):
                 "recovering_since": health.recovering_since,
                 "clock_gap_ms": health.clock_gap_ms,
                 "orders_unknown": health.orders_unknown,
+                "orders_unclear": health.orders_unclear,
                 "mode": health.mode,
                 "hosts": list(health.hosts),
                 "key_fingerprint": health.key_fingerprint,

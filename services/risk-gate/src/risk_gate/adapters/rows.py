@@ -194,15 +194,15 @@ def venue_of(stored: str | None) -> VenueState | None:
     """Read how the venue fares."""
     if stored is None:
         return None
-    venue, is_answering, failing_since, gap_ms, orders_unknown, as_of, recovering_since, mode, hosts, key = lists(
-        stored
-    )
+    venue, is_answering, failing_since, gap_ms, orders_unknown, as_of, recovering_since, *rest = lists(stored)
+    mode, hosts, key, orders_unclear = rest
     return VenueState(
         venue=venue,
         is_answering=is_answering,
         failing_since=_time(failing_since),
         clock_gap_ms=Decimal(gap_ms),
         orders_unknown=orders_unknown,
+        orders_unclear=orders_unclear,
         as_of=datetime.fromisoformat(as_of),
         recovering_since=_time(recovering_since),
         identity=None if mode is None or key is None else Identity(mode, tuple(hosts), key),
@@ -217,7 +217,7 @@ def unknown_of(stored: str | None, instrument_id: str, venue: VenueState | None,
         if submission == "unknown" or at is None or datetime.fromisoformat(at) < sent_before
     ]
     told = venue.orders_unknown if venue else 0
-    return Unknown(names.count(instrument_id), max(len(names), told))
+    return Unknown(names.count(instrument_id), max(len(names), told), venue.orders_unclear if venue else 0)
 
 
 def _time(stored: str | None) -> datetime | None:

@@ -31,7 +31,7 @@ UNPROVEN = """
 
 VENUE = """
     (SELECT jsonb_build_array(venue, is_answering, failing_since, clock_gap_ms::text, orders_unknown, as_of,
-        recovering_since, mode, hosts, key_fingerprint)::text
+        recovering_since, mode, hosts, key_fingerprint, orders_unclear)::text
       FROM venue_health WHERE account_id = {account_id})
 """
 

@@ -53,6 +53,8 @@ class Unknown:
 
     instrument: int = 0
     account: int = 0
+    unclear: int = 0
+    """Of the account: those that wait for a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ class VenueState:
     """Since when it answers again, while that is not believed yet: no more time counts against it."""
     identity: Identity | None = None
     """None from an order-worker that did not say."""
+    orders_unclear: int = 0
+    """Unknown orders that wait for a person."""
 
     def failing_for(self, now: datetime) -> timedelta | None:
         """Say for how long it has been failing; None while it answers."""
@@ -168,7 +172,9 @@ def ratio_stage(outcomes: Outcomes, limits: RiskLimits) -> tuple[Stage, str] | N
 
 
 def unknown_stage(unknown: Unknown, limits: RiskLimits) -> tuple[Stage, str] | None:
-    """Give REDUCING, and why, when nobody knows what became of several orders. Control 20."""
+    """Give REDUCING, and why, when nobody knows what became of several orders, or only a person can. Control 20."""
+    if unknown.unclear:
+        return Stage.REDUCING, f"{unknown.unclear} orders may or may not be at the venue, and wait for a person"
     if unknown.account <= limits.account_unknown_max:
         return None
     return Stage.REDUCING, f"{unknown.account} orders may or may not be at the venue"
