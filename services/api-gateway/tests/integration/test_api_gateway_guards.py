@@ -39,6 +39,8 @@ async def seed_protection(live: Any, **changes: Any) -> None:
             "attempts": 0,
             "escalation": 0,
             "resting_attempts": 1,
+            "resting_refusals": 0,
+            "is_naked_told": False,
             "exit_pnl": Decimal(0),
             "refusal": "",
             **changes,

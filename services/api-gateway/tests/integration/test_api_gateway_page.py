@@ -25,6 +25,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no browser: install chromium"),
 ]
 _PATIENCE_S = 60
+A_DAY_AGO = "password_set_at = password_set_at - interval '1 day'"
 T0 = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 
 
@@ -128,6 +129,17 @@ async def press(page: Page, text: str, within: str = "body") -> None:
     await page.run(f"{button}.click()")
 
 
+async def choose_password(page: Page, old: str, new: str) -> None:
+    """Choose a password, as a person does who was given one."""
+    await press(page, "Choose a password", "#own-password")
+    await page.run(
+        "(() => { const fields = document.getElementById('password-form').elements;"
+        f" fields.old.value = {json.dumps(old)}; fields.chosen.value = fields.again.value = {json.dumps(new)};"
+        " document.getElementById('password-form').requestSubmit(); })()"
+    )
+    await page.until("!document.getElementById('password-dialog').open")
+
+
 async def seed_risk(live: Any) -> None:
     """Put a halted platform with a guarded position in."""
     account = {"account_id": "paper"}
@@ -148,7 +160,7 @@ async def seed_risk(live: Any) -> None:
         "risk_gate.protections", **account, protection_id=protection, strategy_id="ema", strategy_version=3,
         instrument_id="BTC/USDT@binance", quantity=Decimal("0.298"), entry_price=Decimal(100), stop_price=Decimal(98),
         target_price=Decimal(103), best_price=Decimal(102), trailing_pct=Decimal(1), opened_at=T0, state="open",
-        version=1, attempts=0, escalation=0, resting_attempts=1, exit_pnl=Decimal(0), refusal="",
+        version=1, attempts=0, escalation=0, resting_attempts=1, resting_refusals=0, is_naked_told=False, exit_pnl=Decimal(0), refusal="",
     )  # fmt: skip
     await live.insert(
         "risk_gate.exit_orders", client_order_id="rest1", protection_id=protection, kind="stop_loss", is_resting=True,
@@ -190,14 +202,21 @@ async def test_two_people_lift_a_halt_on_the_page_each_with_a_login_of_their_own
         admin = await live.signed_in()
         joon = next(user for user in (await admin.get("/api/v1/users")).json() if user["login"] == "joon")
         made = (await admin.post(f"/api/v1/users/{joon['user_id']}/password")).json()["password"]
+        await page.until("document.getElementById('second-login').innerText.includes('joon, from')")
         await press(page, "Sign out", "nav")
         await sign_in(page, "joon", made)
+        await page.until("document.getElementById('own-password').innerText.includes('choose one that only you know')")
+        await press(page, "Approve", "#approvals")
+        await page.until("document.getElementById('notice').innerText.includes('do not count as two people')")
+        await choose_password(page, made, "a boat upon the quiet river")
+        await page.until("document.getElementById('own-password').innerText.includes('counts as another person')")
+        await live.rows(f"UPDATE api_gateway.users SET {A_DAY_AGO} WHERE login = 'joon'")
         await page.until("document.getElementById('second-login').hidden")
         await page.run("document.getElementById('language').click()")
-        await page.until("document.getElementById('approvals').innerText.includes('stage reducing')")
+        await page.until("document.getElementById('approvals').innerText.includes('단계 축소')")
         await page.screenshot(tmp_path / "risk-approve-ko.png")
         await press(page, "승인", "#approvals")
-        await page.until("!document.getElementById('approvals').innerText.includes('stage reducing')")
+        await page.until("!document.getElementById('approvals').innerText.includes('단계 축소')")
         (decided,) = await live.rows("SELECT outcome, decided_by FROM api_gateway.approvals")
         assert tuple(decided) == ("approved", "joon")
 

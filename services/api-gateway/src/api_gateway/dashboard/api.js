@@ -7,13 +7,24 @@ let whenSignedOut = () => {};
 
 class ProblemError extends Error {
   constructor(problem) {
-    super(`${problem.detail} ${problem.what_to_do}`);
+    const kind = problem.type.replace("/problems/", "");
+    super([NAMES[language][`problem_${kind}`], problem.detail, problem.what_to_do,
+      ...problem.errors.map((error) => `${error.where.replace("body.", "")}: ${error.what}`)].filter(Boolean).join(" "));
     this.problem = problem;
   }
 }
 
+// A gateway that cannot be reached is told in words; the browser's are for who wrote the page.
+async function reach(url, request) {
+  try {
+    return await fetch(url, request);
+  } catch {
+    throw new Error(word("away"));
+  }
+}
+
 async function send(method, path, { body, headers = {}, retry = true } = {}) {
-  const answer = await fetch(API + path, {
+  const answer = await reach(API + path, {
     method,
     headers: {
       ...(accessToken ? { Authorization: `Bearer ${accessToken}` } : {}),
@@ -27,7 +38,7 @@ async function send(method, path, { body, headers = {}, retry = true } = {}) {
     if (await refresh()) return send(method, path, { body, headers, retry: false });
     whenSignedOut();
   }
-  const content = answer.status === 204 ? null : await answer.json();
+  const content = answer.status === 204 ? null : await answer.json().catch(() => { throw new Error(word("away")); });
   if (!answer.ok) throw new ProblemError(content);
   return content;
 }

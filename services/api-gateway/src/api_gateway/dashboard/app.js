@@ -15,54 +15,20 @@ const READS_AFTER = {
 for (const [topic, names] of Object.entries(RISK_READS_AFTER)) READS_AFTER[topic] = [...(READS_AFTER[topic] ?? []), ...names];
 const POLLED = ["services", "approvals", "protections", "latches", "flattenings"];
 const stale = new Set();
+const FOLLOW_MS = 800;
+const READ_MS = 70; // that a person takes for a letter
+const DRAW_MS = 250;
+let drawTimer = null;
 let closeWatch = () => {};
-
-function number(value, digits = 6) {
-  if (value === null || value === undefined) return "–";
-  return Number(value).toLocaleString(language, { maximumFractionDigits: digits });
-}
-const money = (value) => number(value, 2);
-const time = (value) => (value ? new Date(value).toLocaleTimeString(language, { hour12: false }) : "–");
-const sign = (value) => (Number(value) > 0 ? "up" : Number(value) < 0 ? "down" : "");
-
-function element(name, text, className) {
-  const made = document.createElement(name);
-  if (text !== undefined && text !== null) made.textContent = text;
-  if (className) made.className = className;
-  return made;
-}
-
-function button(text, onClick, className) {
-  const made = element("button", text, className);
-  made.type = "button";
-  made.addEventListener("click", () => onClick().catch(tell));
-  return made;
-}
-
-function table(id, columns, rows) {
-  const head = element("thead");
-  const line = head.appendChild(element("tr"));
-  for (const [title] of columns) line.append(element("th", title && word(title)));
-  const body = element("tbody");
-  for (const row of rows) {
-    const tr = body.appendChild(element("tr"));
-    for (const [, cell, className] of columns) {
-      const content = cell(row);
-      const td = element("td", content instanceof Node ? null : content, className ? className(row) : "");
-      if (content instanceof Node) td.append(content);
-      tr.append(td);
-    }
-  }
-  if (!rows.length) {
-    const td = element("td", word("none"), "none");
-    td.colSpan = columns.length;
-    body.appendChild(element("tr")).append(td);
-  }
-  $(id).replaceChildren(head, body);
-}
+let noticeTimer = 0;
 
 const may = (right) => state.me && state.me.rights.includes(right);
 const right = () => "number";
+
+// Prices come faster than people read: many changes are drawn at once.
+function drawSoon() {
+  drawTimer ??= setTimeout(() => { drawTimer = null; if (state.me) draw(); }, DRAW_MS);
+}
 
 function draw() {
   const { accounts = [], positions = [], orders, fills, denials, strategies = [], services, alerts, stages = [] } = state.data;
@@ -75,34 +41,35 @@ function draw() {
   ], positions);
   table("orders", [
     ["time", (o) => time(o.created_at)], ["strategy", (o) => o.strategy_id], ["instrument", (o) => o.instrument_id],
-    ["side", (o) => o.side, (o) => o.side], ["quantity", (o) => number(o.quantity, 8), right],
+    ["side", (o) => said(o.side), (o) => o.side], ["quantity", (o) => number(o.quantity, 8), right],
     ["price", (o) => number(o.average_price ?? o.limit_price), right],
-    ["filled", (o) => number(o.filled_quantity, 8), right], ["status", (o) => o.status.replaceAll("_", " ")],
+    ["filled", (o) => number(o.filled_quantity, 8), right], ["status", (o) => said(o.status)],
     ["", (o) => (may("reduce") && ["new", "partially_filled"].includes(o.status)
       ? button(word("cancel"), () => act(`/orders/${o.client_order_id}/cancel`)) : "")],
   ], orders ? orders.items : []);
   table("fills", [
-    ["time", (f) => time(f.executed_at)], ["instrument", (f) => f.instrument_id], ["side", (f) => f.side, (f) => f.side],
+    ["time", (f) => time(f.executed_at)], ["instrument", (f) => f.instrument_id], ["side", (f) => said(f.side), (f) => f.side],
     ["quantity", (f) => number(f.quantity, 8), right], ["price", (f) => number(f.price), right],
     ["", (f) => button("?", () => why(f))],
   ], fills ? fills.items : []);
   table("denials", [
     ["time", (v) => time(v.created_at)], ["strategy", (v) => v.strategy_id],
-    ["code", (v) => v.code.replaceAll("_", " ")], ["reason", (v) => v.text],
+    ["code", (v) => said(v.code)], ["reason", (v) => v.text],
   ], denials ? denials.items : []);
   table("strategies", [
-    ["strategy", (s) => s.strategy_id], ["status", (s) => s.status, (s) => s.status],
+    ["strategy", (s) => s.strategy_id], ["status", (s) => said(s.status), (s) => s.status],
     ["params", (s) => Object.entries(s.params).map(([name, value]) => `${name} ${value}`).join(", ")],
     ["", strategyButton],
   ], strategies);
   drawServices(services);
   table("alerts", [
-    ["time", (a) => time(a.last_at)], ["level", (a) => a.level, (a) => a.level], ["text", (a) => a.text],
+    ["time", (a) => time(a.last_at)], ["level", (a) => said(a.level), (a) => a.level], ["text", (a) => a.text],
     ["acknowledged", (a) => a.acknowledged_by ?? (may("acknowledge")
       ? button(word("acknowledge"), async () => { await post(`/alerts/${a.alert_id}/acknowledge`); await read("alerts"); }) : "")],
   ], alerts ? alerts.items : []);
   drawStage(stages);
   drawRisk();
+  drawOwn();
 }
 
 function pnl(position) {
@@ -166,7 +133,19 @@ function strategyButton(strategy) {
 async function act(path, body = {}, method = "POST") {
   const given = await command(path, body, method);
   tell({ message: word(given.approval_url ? "waitsForSecond" : "sent") });
-  setTimeout(() => ["strategies", "orders", "stages", "postures", "approvals", "flattenings"].forEach((name) => stale.add(name)), 800);
+  follow(given.approval_url ? null : given.status_url);
+}
+
+// Looks at a command until its effect is seen, or the gateway says that there is none.
+function follow(statusUrl) {
+  const look = async () => {
+    ["strategies", "orders", "stages", "postures", "approvals", "flattenings", "alerts"].forEach((name) => stale.add(name));
+    if (!statusUrl) return;
+    const { status } = await get(statusUrl.replace(API, ""));
+    if (status === "requested") setTimeout(() => look().catch(tell), FOLLOW_MS);
+    else tell({ message: word(`command_${status}`) });
+  };
+  setTimeout(() => look().catch(tell), FOLLOW_MS);
 }
 
 async function why(fill) {
@@ -199,12 +178,13 @@ function showDialog(title, parts) {
 
 function tell(error) {
   $("notice").textContent = error.message;
-  setTimeout(() => { $("notice").textContent = ""; }, 6000);
+  clearTimeout(noticeTimer);
+  noticeTimer = setTimeout(() => { $("notice").textContent = ""; }, Math.max(6000, error.message.length * READ_MS));
 }
 
 async function read(name) {
   state.data[name] = await get(READS[name]);
-  draw();
+  drawSoon();
 }
 
 async function readStale() {
@@ -216,7 +196,7 @@ async function readStale() {
 function onEvent(event) {
   if (event.topic === "ticks") {
     for (const tick of event.data) state.last[tick.instrument_id] = tick.price;
-    if (state.data.positions) draw();
+    drawSoon();
     return;
   }
   for (const name of READS_AFTER[event.topic] ?? []) stale.add(name);
@@ -224,19 +204,20 @@ function onEvent(event) {
 
 async function start() {
   state.me = await get("/auth/me");
+  $("notice").textContent = "";
   $("who").textContent = `${state.me.login} · ${state.me.role}`;
   $("signed-out").hidden = true;
-  $("signed-in").hidden = $("logout").hidden = false;
+  $("signed-in").hidden = $("logout").hidden = $("password").hidden = false;
   await Promise.all(Object.keys(READS).map((name) => read(name).catch(tell)));
   closeWatch();
-  closeWatch = watch(["ticks", ...Object.keys(READS_AFTER)], onEvent, (isLive) => { state.isLive = isLive; draw(); });
+  closeWatch = watch(["ticks", ...Object.keys(READS_AFTER)], onEvent, (isLive) => { state.isLive = isLive; drawSoon(); });
 }
 
 function showSignedOut() {
   closeWatch();
   state.me = null;
   state.data = {};
-  for (const id of ["signed-in", "logout", "halt", "resume", "health", "stage"]) $(id).hidden = true;
+  for (const id of ["signed-in", "logout", "password", "halt", "resume", "health", "stage"]) $(id).hidden = true;
   $("who").textContent = "";
   $("signed-out").hidden = false;
 }
@@ -256,7 +237,14 @@ $("login").addEventListener("submit", async (event) => {
 $("logout").addEventListener("click", () => signOut().catch(tell).finally(showSignedOut));
 $("language").addEventListener("click", () => { switchLanguage(); if (state.me) draw(); });
 $("halt").addEventListener("click", () => { if (confirm(word("reallyHalt"))) act("/risk/halt", { reason: "dashboard" }).catch(tell); });
-$("resume").addEventListener("click", () => { if (confirm(word("reallyResume"))) act("/risk/resume", { reason: "dashboard" }).catch(tell); });
+$("resume").addEventListener("click", () => ask("/risk/resume", {}).catch(tell));
+$("password").addEventListener("click", openPassword);
+$("own-password-button").addEventListener("click", openPassword);
+$("password-cancel").addEventListener("click", () => $("password-dialog").close());
+$("password-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  changePassword(event.target).catch((error) => { $("password-error").textContent = error.message; });
+});
 $("why-close").addEventListener("click", () => $("why").close());
 whenSignedOut = showSignedOut;
 

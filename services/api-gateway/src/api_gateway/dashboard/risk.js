@@ -1,5 +1,5 @@
 "use strict";
-// How much is traded and how boldly, what guards what is held, and what waits for a second person.
+// How much is traded and how boldly, and what guards what is held.
 
 const RISK_READS = {
   approvals: "/approvals?is_awaiting=true&limit=20", postures: "/risk/postures", limits: "/risk/limits",
@@ -27,12 +27,12 @@ function buttons(...made) {
 }
 
 function drawRisk() {
-  const { stages = [], approvals, postures = [], limits = [], protections, venues = [], latches, flattenings } = state.data;
+  const { services, stages = [], approvals, postures = [], limits = [], protections, venues = [], latches, flattenings } = state.data;
   table("stages", [
     ["scope", scopeName], ["stage", (s) => word(s.stage), (s) => stageClass(s.stage)], ["since", (s) => time(s.changed_at)],
     ["by", (s) => s.changed_by], ["reason", (s) => s.reason], ["", stageButtons],
   ], stages);
-  drawApprovals(approvals ? approvals.items : []);
+  drawApprovals(approvals ? approvals.items : [], services);
   drawPostures(limits, postures);
   table("protections", [
     ["strategy", (p) => p.strategy_id], ["instrument", (p) => p.instrument_id], ["quantity", (p) => number(p.quantity, 8), right],
@@ -51,7 +51,7 @@ function drawRisk() {
     ["asOf", (v) => time(v.as_of)],
   ], venues);
   table("latches", [
-    ["scope", scopeName], ["code", (l) => l.code.replaceAll("_", " ")], ["reason", (l) => l.reason],
+    ["scope", scopeName], ["code", (l) => said(l.code)], ["reason", (l) => l.reason],
     ["since", (l) => time(l.latched_at)], ["until", (l) => (l.expires_at ? time(l.expires_at) : word("twoPeople"))],
     ["", (l) => (may("release") ? button(word("release"), () => ask("/risk/release", { ...bodyOf(l), reason: "" })) : "")],
   ], latches ? latches.items : []);
@@ -70,31 +70,9 @@ function stageButtons(row) {
   const isStopped = ["halted", "locked"].includes(row.stage);
   return buttons(
     may("reduce") && !isStopped && button(word("haltShort"), () => act("/risk/halt", body), "danger"),
-    may("release") && row.stage !== "normal" && button(`${word("stepUp")}: ${word(stepUp(row.stage))}`, () => act("/risk/resume", body)),
+    may("release") && row.stage !== "normal" && button(`${word("stepUp")}: ${word(stepUp(row.stage))}`, () => ask("/risk/resume", body)),
     may("reduce") && button(word("flatten"), () => sure("reallyFlatten", scopeName(row), () => act("/risk/flatten", body)), "danger"),
   );
-}
-
-function drawApprovals(waiting) {
-  $("approvals-section").classList.toggle("waiting", waiting.length > 0);
-  table("approvals", [
-    ["what", (a) => `${word(a.action)} ${a.subject === "global" ? word("everything") : a.subject}`],
-    ["now", (a) => pairs(a.before)], ["then", (a) => pairs(a.values)], ["reason", (a) => a.reason],
-    ["askedBy", (a) => a.requested_by], ["until", (a) => time(a.expires_at)], ["", approvalButtons],
-  ], waiting);
-  $("second-login").hidden = !waiting.some((a) => a.approvers === 0);
-}
-
-function approvalButtons(waiting) {
-  const decide = (verb) => async () => {
-    await post(`/approvals/${waiting.approval_id}/${verb}`, { fingerprint: waiting.fingerprint });
-    tell({ message: word(verb === "approve" ? "approved" : "refused") });
-    await Promise.all(["approvals", "stages"].map(read));
-  };
-  if (waiting.requested_by === state.me.login) return button(word("takeBack"), decide("refuse"));
-  if (!may("approve") || !may(waiting.needed_right)) return word("needsOther");
-  return buttons(button(word("approve"), () => sure("reallyApprove", pairs(waiting.values), decide("approve")), "good"),
-    button(word("refuse"), decide("refuse")));
 }
 
 function drawPostures(limits, postures) {
@@ -115,7 +93,7 @@ const setPosture = (row, posture) =>
   act("/risk/posture", { account_id: row.account_id, posture, reason: "dashboard" }, "PUT");
 
 function showLimits(row) {
-  const lines = Object.entries(row.values).sort().map(([name, value]) => element("p", `${name}: ${plain(value)}`));
+  const lines = Object.entries(row.values).sort().map(([name, value]) => element("p", `${name}: ${typeof value === "string" ? value : JSON.stringify(value)}`));
   showDialog(`${word("limits")}: ${row.account_id}, v${row.version}, ${row.changed_by}`, lines);
 }
 
@@ -128,9 +106,6 @@ async function ask(path, body) {
 async function sure(question, about, go) {
   if (confirm(`${word(question)} ${about}`)) await go();
 }
-
-const plain = (value) => (typeof value === "string" ? value : JSON.stringify(value));
-const pairs = (values) => Object.entries(values).map(([name, value]) => `${name} ${plain(value)}`).join(", ");
 
 // The part of a fill's reasons that the gate itself, or a person, had in it.
 function whyRisk(chain, part) {
