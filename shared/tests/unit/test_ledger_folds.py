@@ -1,7 +1,7 @@
 """Positions and money are sums over fills, whatever the order in which these arrived."""
 
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal, localcontext
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -154,3 +154,17 @@ def test_an_unbalanced_transaction_names_its_asset() -> None:
 def test_the_average_price_weighs_by_quantity() -> None:
     assert average_price([]) is None
     assert average_price([(Decimal(100), Decimal(1)), (Decimal(200), Decimal(3))]) == Decimal(175)
+
+
+def test_a_position_is_the_same_whatever_a_library_did_to_how_the_process_rounds() -> None:
+    # ccxt does, in the process that keeps the positions; who verifies them does without.
+    trades = [
+        an_execution(
+            Side.BUY if number % 3 else Side.SELL, f"{number % 4 + 1}", f"{1640 + number * 7 % 13}.25", number=number
+        )
+        for number in range(60)
+    ]
+    known = fold(trades)
+    with localcontext() as context:
+        context.rounding = ROUND_UP
+        assert fold(trades) == known

@@ -7,12 +7,14 @@ Every movement is a transaction whose entries sum to zero per asset. Money is in
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from enum import StrEnum
 
 from sigmax.schemas.types import Side
 
 _ZERO = Decimal(0)
+_FOLDED = Context(prec=28, rounding=ROUND_HALF_EVEN)
+"""In which positions are computed, whoever computes them: ccxt changes how the whole process around it rounds."""
 
 
 class LedgerAccount(StrEnum):
@@ -80,6 +82,10 @@ class Position:
 
     def after(self, execution: Execution) -> "Position":
         """Give the position after one more execution, which must not be older than those already in it."""
+        with localcontext(_FOLDED):
+            return self._after(execution)
+
+    def _after(self, execution: Execution) -> "Position":
         traded = execution.side.sign * execution.quantity
         quantity = self.quantity + execution.base_change
         if self.quantity * traded >= 0:  # opens or adds
