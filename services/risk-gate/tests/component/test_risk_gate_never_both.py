@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from risk_gate_builders import BTC, a_signal
+from risk_gate_builders import BTC, a_signal, some_limits
 from risk_gate_trading import Trading
 from risk_gate_venue import Venue, bought, restart
 
@@ -74,6 +74,58 @@ async def quiet(venue: Venue) -> None:
         venue.holds()
 
 
+async def resting_at_venue(trading: Trading, trailing: str | None) -> Venue:
+    """Give a position with its stop at the venue, in an account in which no pace holds up a strategy's sale."""
+    trading.fake.state.limits["paper"] = some_limits(strategy_orders_per_s_max=1000, account_orders_per_s_max=1000)
+    venue = await bought(trading, trailing_pct=trailing)
+    await trading.wait(0.5)
+    venue.take()
+    await venue.tell()
+    return venue
+
+
+async def ends_flat(venue: Venue) -> None:
+    """See that a fall through every level sells what is left, whatever happened before: once."""
+    trading = venue.trading
+    await quiet(venue)
+    for price in ("90", "80", "80", "80", "80"):
+        await trading.tick(price)
+        await quiet(venue)
+        await trading.wait(6)
+        await quiet(venue)
+    venue.holds()
+    assert venue.position < Decimal("0.01"), "something was left unguarded"
+    assert trading.fake.state.own["ema", BTC] == venue.position
+
+
+FELL = ("tick", "97.9")
+WHOLE, PART = ("trigger", Decimal(1)), ("trigger", Decimal("0.4"))
+TOLD = [("tell", 0)] * 6
+CROSSINGS: dict[str, list[tuple[str, Any]]] = {
+    "it fills wholly before the exit is decided": [WHOLE, FELL, ("heed", None), *TOLD],
+    "it fills partly before the exit is decided": [PART, FELL, ("heed", None), *TOLD],
+    "it fills wholly, and the cancel is too late": [FELL, WHOLE, ("heed", None), *TOLD],
+    "it fills partly, then is canceled": [FELL, PART, ("heed", None), *TOLD],
+    "the fill is heard after the cancel": [FELL, PART, ("heed", None), ("tell", 2), ("tell", 1), ("tell", 0), *TOLD],
+    "the cancel hangs": [FELL, ("wait", 5), ("wait", 11), PART, ("wait", 5), *TOLD, ("heed", None)],
+    "the cancel hangs over a partial fill": [PART, ("tell", 0), ("wait", 5), ("wait", 2), ("heed", None), *TOLD],
+    "the cancel hangs before a strategy's sale": [("sale", "close"), ("wait", 5), ("wait", 0.5), WHOLE, *TOLD],
+    "it fills while a strategy's sale waits": [("sale", "sell"), PART, *TOLD, ("heed", None), *TOLD],
+    "it fills while it is replaced": [("tick", "104"), ("wait", 11), PART, ("heed", None), ("tell", 1), *TOLD],
+    "the gate dies between cancel and sale": [FELL, ("restart", None), ("heed", None), ("restart", None), *TOLD],
+    "every word comes twice": [FELL, PART, ("heed", None), ("tell", 1), ("tell", 1), ("retell", 0), ("retell", 1)],
+}
+
+
+@pytest.mark.parametrize("crossing", CROSSINGS)
+async def test_both_never_sell_when(crossing: str) -> None:
+    venue = await resting_at_venue(Trading(rests_stops=True), "2")
+    for number, (action, value) in enumerate(CROSSINGS[crossing]):
+        await happen(venue, number, action, value)
+        venue.holds()
+    await ends_flat(venue)
+
+
 @settings(deadline=None, max_examples=80)
 @given(
     actions=st.lists(ACTIONS, min_size=4, max_size=22),
@@ -83,22 +135,11 @@ async def quiet(venue: Venue) -> None:
 async def test_what_may_be_sold_is_never_more_than_is_held(
     actions: list[tuple[str, Any]], trailing: str | None, policy: ExitPolicy
 ) -> None:
-    trading = Trading(rests_stops=True, policy=policy)
-    venue = await bought(trading, trailing_pct=trailing)
-    await trading.wait(0.5)
+    venue = await resting_at_venue(Trading(rests_stops=True, policy=policy), trailing)
     for number, (action, value) in enumerate(actions):
         await happen(venue, number, action, value)
         venue.holds()
-    await quiet(venue)
-    # Whatever happened, a fall through every level sells what is left: once.
-    for price in ("90", "80", "80", "80", "80"):
-        await trading.tick(price)
-        await quiet(venue)
-        await trading.wait(6)
-        await quiet(venue)
-    venue.holds()
-    assert venue.position < Decimal("0.01"), "something was left unguarded"
-    assert trading.fake.state.own["ema", BTC] == venue.position
+    await ends_flat(venue)
 
 
 # A crash at each await ---------------------------------------------------------------------------------------------
