@@ -5,7 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from risk_gate_builders import NOW
 from risk_gate_exit_builders import (
@@ -76,6 +76,7 @@ def test_only_a_profit_that_is_gone_is_given_up() -> None:
     assert not gives_up(exiting(), Decimal(101))
 
 
+@settings(deadline=None)
 @given(st.integers(min_value=0, max_value=60), st.decimals("0.5", 30, places=1))
 def test_attempts_are_bounded_whatever_happens(denials: int, retry_s: Decimal) -> None:
     retry = timedelta(seconds=float(retry_s))

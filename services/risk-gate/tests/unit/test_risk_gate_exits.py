@@ -5,7 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from risk_gate_builders import ETH, NOW
 from risk_gate_exit_builders import (
@@ -73,6 +73,7 @@ def test_a_price_that_is_none_fires_nothing() -> None:
     assert exit_kind(a_protection(), Decimal(-1), NOW) is None
 
 
+@settings(deadline=None)
 @given(price=PRICES, stop=PRICES, target=PRICES, best=PRICES, trailing=st.none() | st.decimals(0, 100, places=1))
 def test_a_price_fires_at_most_one_kind_and_only_one_whose_level_it_reached(
     price: Decimal, stop: Decimal, target: Decimal, best: Decimal, trailing: Decimal | None
@@ -93,6 +94,7 @@ def test_a_price_fires_at_most_one_kind_and_only_one_whose_level_it_reached(
 # Ticks -------------------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(st.lists(PRICES, min_size=1, max_size=30), st.decimals("0.1", 50, places=1))
 def test_a_trailing_stop_never_moves_down(prices: list[Decimal], trailing: Decimal) -> None:
     watch = Watch()

@@ -5,7 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from risk_gate_builders import NOW
 from risk_gate_exit_builders import a_buy, a_protection
@@ -54,6 +54,7 @@ def test_averaging_down_averages_entry_and_levels_by_quantity() -> None:
     assert after.version == known.version + 1
 
 
+@settings(deadline=None)
 @given(PRICES, QUANTITIES, PRICES, QUANTITIES, st.decimals("0.1", 50, places=1))
 def test_a_stop_of_the_same_distance_keeps_it_through_every_add(
     first: Decimal, one: Decimal, second: Decimal, other: Decimal, stop_pct: Decimal

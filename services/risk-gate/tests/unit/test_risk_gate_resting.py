@@ -6,7 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from risk_gate_builders import NOW, an_instrument, some_limits
 from risk_gate_exit_builders import A_SECOND, a_protection, a_resting_stop, an_open_sale
@@ -161,6 +161,7 @@ def test_under_a_vote_it_rests_where_nobody_is_asked() -> None:
     assert resting_level(protections.spared(asked), ExitPolicy.VOTE) == 97
 
 
+@settings(deadline=None)
 @given(PRICES, PRICES, st.one_of(st.none(), st.decimals("0.1", "40", places=1)), st.sampled_from(ExitPolicy))
 def test_at_its_level_the_gate_would_sell_unasked_and_above_it_nothing_is_sold_unasked(
     stop: Decimal, best: Decimal, trailing: Decimal | None, policy: ExitPolicy
