@@ -29,7 +29,7 @@ def a_command(**changes: Any) -> Command:
     return Command(**(fields | changes))
 
 
-@pytest.mark.parametrize("command", ["set_limits", "release", "book_transfer"])
+@pytest.mark.parametrize("command", ["set_limits", "release", "book_transfer", "identify_order"])
 def test_what_gives_risk_back_always_needs_two(command: str) -> None:
     for stage in (*Stage, None):
         assert needs_second_person(CommandName(command), {}, stage)

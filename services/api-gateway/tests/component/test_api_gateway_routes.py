@@ -25,6 +25,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "set_posture": {"account_id": "paper", "posture": "defensive"},
     "release": {"scope": "strategy", "scope_id": "ema", "reason": "test"},
     "book_transfer": {"account_id": "paper", "asset": "USDT", "amount": "100", "reason": "test"},
+    "identify_order": {"venue_order_id": "117057"},
     "approve": {"fingerprint": "0" * 64},
     "refuse": {"fingerprint": "0" * 64},
 }

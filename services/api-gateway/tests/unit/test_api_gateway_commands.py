@@ -74,6 +74,14 @@ LIMITS = Wish(
         (Wish(CommandName.FLATTEN, "paper"), Observed(is_flattening_over=True)),
         (Wish(CommandName.RELEASE, "paper"), Observed(is_released=True)),
         (Wish(CommandName.BOOK_TRANSFER, "paper"), Observed(is_transfer_booked=True)),
+        (
+            Wish(CommandName.IDENTIFY_ORDER, "paper", values={"client_order_id": "sx1", "venue_order_id": "v1"}),
+            Observed(order_status=OrderStatus.NEW),
+        ),
+        (
+            Wish(CommandName.IDENTIFY_ORDER, "paper", values={"client_order_id": "sx1", "venue_order_id": ""}),
+            Observed(order_status=OrderStatus.UNPLACED),
+        ),
     ],
 )
 def test_a_command_is_done_once_its_effect_is_seen(wish: Wish, observed: Observed) -> None:

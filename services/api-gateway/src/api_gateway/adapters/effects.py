@@ -14,6 +14,7 @@ from sigmax.schemas.types import OrderStatus, Posture, Stage
 
 _STRATEGIES = frozenset({CommandName.ACTIVATE_STRATEGY, CommandName.STOP_STRATEGY, CommandName.SET_PARAMS})
 _STAGES = frozenset({CommandName.HALT, CommandName.RESUME, CommandName.SET_STAGE})
+_ON_ORDERS = frozenset({CommandName.CANCEL_ORDER, CommandName.IDENTIFY_ORDER})
 _ORDERS = "SELECT client_order_id, status FROM order_worker.orders WHERE client_order_id = ANY(CAST(:ids AS text[]))"
 _TRANSFERS = (
     "SELECT transaction_id FROM order_worker.ledger_entries"
@@ -56,7 +57,7 @@ class World:
             world._limits = {row["account_id"]: row for row in await rows(session, NEWEST_LIMITS)}
         if CommandName.SET_POSTURE in names:
             world._postures = {row["account_id"]: row for row in await rows(session, NEWEST_POSTURES)}
-        if orders := [wish.subject for _, wish in watched if wish.command is CommandName.CANCEL_ORDER]:
+        if orders := [_order_of(wish) for _, wish in watched if wish.command in _ON_ORDERS]:
             found = await rows(session, _ORDERS, {"ids": orders})
             world._orders = {row["client_order_id"]: row["status"] for row in found}
         if transfers := [command_id for command_id, wish in watched if wish.command is CommandName.BOOK_TRANSFER]:
@@ -73,7 +74,7 @@ class World:
         """Give what can be seen of one command's effect."""
         strategy = self._strategies.get(wish.subject)
         stage = self._stages.get((wish.scope.value, wish.subject))
-        order = self._orders.get(wish.subject)
+        order = self._orders.get(_order_of(wish))
         limits = self._limits.get(wish.subject)
         posture = self._postures.get(wish.subject)
         return Observed(
@@ -88,3 +89,8 @@ class World:
             is_released=command_id in self._handled and (wish.scope.value, wish.subject) not in self._latched,
             is_transfer_booked=command_id in self._transfers,
         )
+
+
+def _order_of(wish: Wish) -> str:
+    """Give the order that a command is about; of most it is about none."""
+    return wish.values.get("client_order_id", wish.subject)

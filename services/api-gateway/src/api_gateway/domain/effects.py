@@ -55,6 +55,13 @@ def _is_over(_wish: Wish, observed: Observed) -> bool:
     return observed.order_status is not None and observed.order_status.is_terminal
 
 
+def _is_identified(wish: Wish, observed: Observed) -> bool:
+    """Say whether an unknown order has become what people said: the venue order they named, or none at all."""
+    if wish.values.get("venue_order_id"):
+        return observed.order_status not in {None, OrderStatus.PENDING_NEW, OrderStatus.UNPLACED}
+    return observed.order_status is OrderStatus.UNPLACED
+
+
 def _is_posture_set(wish: Wish, observed: Observed) -> bool:
     wanted = wish.values.get("posture")
     if wanted is None:
@@ -80,6 +87,7 @@ _EFFECTS: dict[CommandName, Callable[[Wish, Observed], bool]] = {
     CommandName.FLATTEN: lambda _, observed: observed.is_flattening_over is True,
     CommandName.RELEASE: lambda _, observed: observed.is_released is True,
     CommandName.BOOK_TRANSFER: lambda _, observed: observed.is_transfer_booked is True,
+    CommandName.IDENTIFY_ORDER: _is_identified,
 }
 
 

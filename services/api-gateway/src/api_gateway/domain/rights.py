@@ -71,6 +71,7 @@ ROUTES: dict[str, Right] = {
     "list_orders": Right.READ,
     "get_order": Right.READ,
     "cancel_order": Right.REDUCE,
+    "identify_order": Right.RELEASE,
     "list_fills": Right.READ,
     "list_ledger": Right.READ,
     "list_reconciliations": Right.READ,

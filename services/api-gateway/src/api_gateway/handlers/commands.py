@@ -30,6 +30,14 @@ class ReasonBody(BaseModel):
     reason: Reason = ""
 
 
+class IdentityBody(BaseModel):
+    """Which of the venue's orders it is."""
+
+    venue_order_id: str = Field(max_length=100, pattern=r"^[A-Za-z0-9_.:/-]*$", examples=["0000117057"])
+    """Empty: none of them."""
+    reason: Reason = ""
+
+
 class ParamsBody(BaseModel):
     """New parameters by name; null takes one back to its default, those left out stay."""
 
@@ -105,6 +113,21 @@ async def cancel_order(
         raise Problem(ProblemKind.CONFLICT, f"The order is over: {order.status}.")
     wish = Wish(CommandName.CANCEL_ORDER, client_order_id, Scope.ACCOUNT, reason=body.reason if body else "")
     return await desk.submit(wish)
+
+
+@router.post("/orders/{client_order_id}/identify", status_code=202)
+async def identify_order(client_order_id: Id, body: IdentityBody, desk: DeskDep) -> CommandView:
+    """Say which of the venue's orders an order is of which nobody knows; it takes two people.
+
+    For venues that keep no ids of ours, where several of their orders may be the one.
+    """
+    order = await desk.gateway.trading.order(client_order_id)
+    if order is None:
+        raise not_found("order")
+    desk.caller.check_account(order.account_id)
+    values = {"client_order_id": client_order_id, "venue_order_id": body.venue_order_id}
+    wish = Wish(CommandName.IDENTIFY_ORDER, order.account_id, Scope.ACCOUNT, values, body.reason)
+    return await desk.submit(wish, account_id=order.account_id)
 
 
 @router.get("/commands")
