@@ -237,7 +237,7 @@ async def test_new_limits_are_done_once_a_version_has_them(live: Any) -> None:
 async def test_the_venues_health_the_ladder_and_equity_can_be_read(live: Any) -> None:
     await live.insert(
         "risk_gate.venue_health", account_id="paper", venue="paper", is_answering=False, failing_since=T0,
-        clock_gap_ms=Decimal(12), orders_unknown=1, as_of=T0,
+        clock_gap_ms=Decimal(12), orders_unknown=1, orders_unclear=0, as_of=T0,
     )  # fmt: skip
     await live.insert("risk_gate.equity_marks", account_id="paper", minute=T0, equity=Decimal(1000), peak=Decimal(1100))
     await live.insert(

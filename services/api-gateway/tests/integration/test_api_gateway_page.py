@@ -168,7 +168,7 @@ async def seed_risk(live: Any) -> None:
     )  # fmt: skip
     await live.insert(
         "risk_gate.venue_health", **account, venue="paper", is_answering=True, clock_gap_ms=Decimal(12),
-        orders_unknown=0, as_of=datetime.now(UTC) + timedelta(minutes=1),
+        orders_unknown=0, orders_unclear=0, as_of=datetime.now(UTC) + timedelta(minutes=1),
     )  # fmt: skip
     await live.insert(
         "risk_gate.latches", **account, scope="strategy", scope_id="ema", code="order_count_exceeded",
@@ -185,7 +185,7 @@ async def test_two_people_lift_a_halt_on_the_page_each_with_a_login_of_their_own
     await live.seed_chain()
     await seed_risk(live)
     async with browser(live.process.url) as page:
-        await page.until("document.readyState === 'complete'")
+        await page.until("document.readyState === 'complete' && typeof WORDS === 'object'")
         assert await page.run("Object.keys(WORDS.en).sort().join() === Object.keys(WORDS.ko).sort().join()")
         await page.run("window.confirm = () => true; window.prompt = () => 'looked at'; language = 'en'; speak()")
         await sign_in(page, "admin", live.password)
