@@ -57,7 +57,7 @@ def test_a_seed_that_once_was_red_is_green(seed: int) -> None:
     assert run(seed).violations == {}
 
 
-@pytest.mark.parametrize("seed", [4, 5, 17, 301])
+@pytest.mark.parametrize("seed", [4, 5, 9, 15, 17, 301])
 def test_a_seed_repeats_whatever_the_order_of_hashes(seed: int) -> None:
     program = f"from sigmax_local.chaos.simulation.run import run; print(run({seed}).digest)"
     told = {
