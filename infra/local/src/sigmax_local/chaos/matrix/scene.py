@@ -3,8 +3,10 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from sigmax.schemas.control import StageChanged
 from sigmax.schemas.orders import OrderApproved
 from sigmax.schemas.types import Scope, Side, Stage
 from sigmax_local.chaos.matrix.base import STRIKE_S, BaseScene, Kind
@@ -54,14 +56,14 @@ class Scene(BaseScene):
     async def halted(self, scope: Scope, scope_id: str) -> AsyncIterator[None]:
         """Halt a scope; from the moment a worker knows it nothing may be sent."""
         told = await self.gate.stage(scope, scope_id, Stage.HALTED)
-        known = "SELECT count(*) > 0 FROM order_worker.stages WHERE scope = $1 AND scope_id = $2 AND version = $3"
-
-        async def look() -> Any:
-            return await self.gate.value(known, scope, scope_id, told.version)
-
-        await self.until(look, "the halt is known", STRIKE_S)
+        await self.until(partial(self._is_known, told), "the halt is known", STRIKE_S)
         try:
             async with self.nothing_sent(scope, scope_id):
                 yield
         finally:
-            await self.gate.stage(scope, scope_id, Stage.NORMAL)
+            ended = await self.gate.stage(scope, scope_id, Stage.NORMAL)
+            await self.until(partial(self._is_known, ended), "the end of the halt is known", STRIKE_S)
+
+    async def _is_known(self, told: StageChanged) -> bool:
+        known = "SELECT count(*) > 0 FROM order_worker.stages WHERE scope = $1 AND scope_id = $2 AND version = $3"
+        return bool(await self.gate.value(known, told.scope, told.scope_id, told.version))

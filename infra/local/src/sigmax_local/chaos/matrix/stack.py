@@ -106,7 +106,10 @@ class ChaosStack:
         await self.until_all_ready()
 
     async def until_all_ready(self) -> None:
-        """Wait until everything is ready. Raises `TimeoutError` with what keeps them."""
+        """Wait until everything says anew that it is ready. Raises `TimeoutError` with what keeps them."""
+        await self.venue.until_ready()
+        for each in self.kept:
+            each.is_ready = False  # it is asked again: what the cell before took away may not be back
         await self._until(len(self.kept), self.kept)
 
     async def until_ready(self, count: int) -> None:
