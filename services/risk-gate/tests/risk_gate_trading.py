@@ -1,6 +1,8 @@
 """A world with a position, for the tests of what happens to it."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from risk_gate_builders import BTC, ETH, a_fill_of, a_signal, an_account, an_event_of
@@ -26,6 +28,8 @@ class Trading:
         self.fake = FakeWorld()
         self.fake.world = replace(self.fake.world, exits=ExitDesk(rules=ExitRules(**rules)))
         self.fake.market.prices[ETH] = "100"
+        self.books_as_of: Callable[[], datetime] = self.fake.clock.now
+        """Up to when the books hold what has happened: a fill that nobody has told is not in them."""
         self._reconcile()
         self.fake.clock.advance(1)
         self.ticks = 0
@@ -91,8 +95,8 @@ class Trading:
         await sweep(self.world)
 
     def _reconcile(self) -> None:
-        """Have the books found right up to now."""
-        self.fake.state.accounts["paper"] = an_account(reconciled_at=self.fake.clock.now())
+        """Have the books found right as far as they go."""
+        self.fake.state.accounts["paper"] = an_account(reconciled_at=self.books_as_of())
 
     def stage(self, stage: Stage) -> None:
         key = (Scope.ACCOUNT, "paper")

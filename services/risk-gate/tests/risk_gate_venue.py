@@ -1,6 +1,7 @@
 """A venue in memory behind the fake world: it has the truth, and its words travel late, doubled, and in any order."""
 
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from risk_gate_builders import BTC, a_fill_of, an_event_of
@@ -39,6 +40,14 @@ class Venue:
     heard: list[Fill | OrderEvent] = field(default_factory=list)
     executions: int = 0
     cancels_taken: int = 0
+
+    def __post_init__(self) -> None:
+        self.trading.books_as_of = self.told_up_to
+
+    def told_up_to(self) -> datetime:
+        """Give the moment before the first fill that the gate has not heard."""
+        untold = [word.occurred_at - timedelta(microseconds=1) for word in self.words if isinstance(word, Fill)]
+        return min([*untold, self.trading.fake.clock.now()])
 
     @property
     def on_their_way(self) -> list[OrderApproved]:

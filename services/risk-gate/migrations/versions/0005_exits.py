@@ -61,6 +61,7 @@ def _create_protections() -> None:
         sa.Column("attempts", sa.Integer, nullable=False),
         sa.Column("escalation", sa.Integer, nullable=False),
         sa.Column("next_attempt_at", _TIME),
+        sa.Column("held_up_told_at", _TIME, comment="people were told that other sales leave nothing to sell"),
         sa.Column("asked_until", _TIME),
         sa.Column("asked_id", _UUID, comment="the exit that judgement is asked about"),
         sa.Column("spared", sa.Text, comment="the kind that judgement said no to"),

@@ -87,6 +87,9 @@ async def test_while_an_exits_order_is_unknown_nothing_more_is_sold_and_people_a
     assert len(trading.exits) == 1
     (alert,) = trading.alerts("exit_not_filled")
     assert "have not ended" in alert.text
+    await trading.end(trading.exits[0], "unplaced")
+    await trading.wait(0.5)
+    assert len(trading.exits) == 2  # it waits no longer than for what held it up
 
 
 async def test_a_profit_that_is_gone_is_no_longer_taken() -> None:

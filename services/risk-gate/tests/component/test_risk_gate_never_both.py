@@ -113,6 +113,7 @@ CROSSINGS: dict[str, list[tuple[str, Any]]] = {
     "it fills while a strategy's sale waits": [("sale", "sell"), PART, *TOLD, ("heed", None), *TOLD],
     "it fills while it is replaced": [("tick", "104"), ("wait", 11), PART, ("heed", None), ("tell", 1), *TOLD],
     "the gate dies between cancel and sale": [FELL, ("restart", None), ("heed", None), ("restart", None), *TOLD],
+    "a profit hangs, and the price falls": [("tick", "110.5"), ("wait", 5), ("wait", 0.5)],
     "every word comes twice": [FELL, PART, ("heed", None), ("tell", 1), ("tell", 1), ("retell", 0), ("retell", 1)],
 }
 

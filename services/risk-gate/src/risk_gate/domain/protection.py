@@ -90,6 +90,8 @@ class Protection:
     escalation: int = 0
     """Attempts of this exit that did not sell all they asked for."""
     next_attempt_at: datetime | None = None
+    held_up_told_at: datetime | None = None
+    """When people were last told that other sales, which do not end, leave nothing to sell."""
     asked_until: datetime | None = None
     spared: ExitKind | None = None
     """The kind that judgement said no to; it fires again, unasked, at or below `spared_price`."""
@@ -228,6 +230,7 @@ def exiting(known: Protection, kind: ExitKind, price: Decimal, at: datetime | No
         asked_until=None,
         escalation=0,
         next_attempt_at=None,
+        held_up_told_at=None,
         version=known.version + 1,
     )
 
@@ -246,8 +249,13 @@ def attempted(known: Protection, now: datetime, *, refusal: str, retry: timedelt
 
 
 def held_up(known: Protection, now: datetime) -> Protection:
-    """Wait for what holds it up, as long as may be: people were told."""
-    return replace(known, next_attempt_at=now + _RETRY_SLOWEST, version=known.version + 1)
+    """Note that people were told what holds it up. It sells the moment that this ends, and tells again in a while."""
+    return replace(known, held_up_told_at=now, version=known.version + 1)
+
+
+def is_held_up_told(known: Protection, now: datetime) -> bool:
+    """Say whether people were told of it lately."""
+    return known.held_up_told_at is not None and now - known.held_up_told_at < _RETRY_SLOWEST
 
 
 def fell_short(known: Protection) -> Protection:
@@ -258,7 +266,13 @@ def fell_short(known: Protection) -> Protection:
 def stood_down(known: Protection) -> Protection:
     """Go back to watching: the price left the target again before the profit could be taken."""
     return replace(
-        known, state=ProtectionState.OPEN, exit_kind=None, exit_price=None, escalation=0, version=known.version + 1
+        known,
+        state=ProtectionState.OPEN,
+        exit_kind=None,
+        exit_price=None,
+        escalation=0,
+        next_attempt_at=None,
+        version=known.version + 1,
     )
 
 

@@ -7,7 +7,7 @@ import structlog
 
 from risk_gate.domain import protection as protections
 from risk_gate.domain import resting
-from risk_gate.domain.exits import TICK_AGE_MAX_NS, OpenOrder, Step, exit_kind, next_step
+from risk_gate.domain.exits import TICK_AGE_MAX_NS, OpenOrder, Step, exit_kind, gives_up, next_step
 from risk_gate.domain.limits import RiskLimits
 from risk_gate.domain.protection import Levels, Protection, ProtectionState
 from risk_gate.domain.stages import OWNER
@@ -132,11 +132,12 @@ def _needs_care(
     now = world.clock.now()
     if known.state is ProtectionState.ASKING:
         return not _waits_for_answer(known, world)
-    if known.state is ProtectionState.EXITING:
-        step = next_step(known, orders, now, world.exits.rules)
-        is_told = step is Step.STUCK and known.next_attempt_at is not None and now < known.next_attempt_at
-        return step is not Step.WAIT and not is_told
     fresh = look.fresh_price(world.clock.now_ns())
+    if known.state is ProtectionState.EXITING:
+        if fresh is not None and gives_up(known, fresh):
+            return True
+        step = next_step(known, orders, now, world.exits.rules)
+        return step is not Step.WAIT and not (step is Step.STUCK and protections.is_held_up_told(known, now))
     if fresh is not None and exit_kind(known, fresh, now) is not None:
         return True
     is_dust_left = look.makes_dust_of(known) and not orders

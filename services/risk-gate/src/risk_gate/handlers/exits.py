@@ -78,11 +78,12 @@ async def advance(known: Protection, seen: Seen | None, ledger: LedgerPort, worl
     seen = seen or await newest(known.instrument_id, world)
     orders = await ledger.orders_of(key_of(known))
     step = next_step(known, orders, now, rules)
-    if seen is not None and gives_up(known, seen.price) and step is Step.SELL:
+    if seen is not None and gives_up(known, seen.price):
+        # At once, whatever it waits for: its stop is not watched as long as a profit is being taken.
         known = protections.stood_down(known)
     elif step is Step.CANCEL:
         await cancel_all(known, [order for order in orders if must_go(order)], ledger, world)
-    elif step is Step.STUCK and (known.next_attempt_at is None or now >= known.next_attempt_at):
+    elif step is Step.STUCK and not protections.is_held_up_told(known, now):
         ledger.publish(_not_filled(known, "other sales of it have not ended, and nothing is free", world))
         known = protections.held_up(known, now)
     elif step is Step.SELL and seen is not None:
