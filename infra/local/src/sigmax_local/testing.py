@@ -62,6 +62,14 @@ class RunHere(Protocol):
         """Give the running service."""
 
 
+def pytest_configure() -> None:
+    """Judge a property by what it says: how long an example takes depends on what else the machine does."""
+    from hypothesis import settings
+
+    settings.register_profile("untimed", deadline=None)
+    settings.load_profile("untimed")
+
+
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Say which tests stay together in a distributed run, and begin it with the whole stacks: they take longest."""
