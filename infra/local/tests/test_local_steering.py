@@ -66,7 +66,7 @@ class Answering:
             return {"items": self.flattenings}
         if path in {"/risk/stages", "/risk/postures"} and body is None:
             return []
-        waits = path in {"/risk/resume", "/risk/limits", "/risk/release", "/ledger/transfers"}
+        waits = path in {"/risk/resume", "/risk/limits", "/risk/release", "/ledger/transfers", "/orders/sx1/identify"}
         return {
             "command_id": "8e03978e",
             "command": "halt",
@@ -147,6 +147,10 @@ def test_what_lowers_risk_is_done_at_one_word(
         (
             ("transfer", "withdrawal", "12.50", "USDT", "--reason", "x"),
             {"account_id": "paper", "asset": "USDT", "amount": "-12.50", "reason": "x"},
+        ),
+        (
+            ("identify", "sx1", "0000117057", "--reason", "x"),
+            {"venue_order_id": "0000117057", "reason": "x"},
         ),
         (
             ("release", "--scope", "strategy", "--id", "ema", "--reason", "x"),
@@ -248,6 +252,7 @@ def test_which_request_is_meant_must_be_clear(answering: Answering, waiting: lis
         ("transfer", "deposit", "much", "USDT", "--reason", "x"),
         ("transfer", "deposit", "5", "US DT", "--reason", "x"),
         ("transfer", "deposit", "5", "USDT"),
+        ("identify", "sx1", "0000117057"),
         ("limits", "leverage_max=1"),
         ("release", "--scope", "strategy", "--id", "ema", "--reason", " "),
     ],

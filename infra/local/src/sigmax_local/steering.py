@@ -7,6 +7,7 @@ import time
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 from rich.console import RenderableType
@@ -228,6 +229,26 @@ def transfer(
         "reason": _given(reason),
     }
     give(context, stack, login, "POST", "/ledger/transfers", body=body)
+
+
+@app.command()
+def identify(
+    context: typer.Context,
+    *,
+    client_order_id: Annotated[str, typer.Argument(help="Of the order; the alert submission_unclear tells it.")],
+    venue_order_id: Annotated[str, typer.Argument(help="The venue's own id of it; none: it is none of them.")] = "",
+    reason: WhyOption = "",
+    login: AsOption = people.ADMIN,
+    stack: StackOption = None,
+) -> None:
+    """Say which of the venue's orders one of ours is, where the venue keeps no ids of ours.
+
+    It waits for a second person.
+
+    Example: sigmax identify sx80de451c3dcf5363a7514e0f236dd8 0000117057 --reason "same minute, same size"
+    """
+    body = {"venue_order_id": venue_order_id, "reason": _given(reason)}
+    give(context, stack, login, "POST", f"/orders/{quote(client_order_id, safe='')}/identify", body=body)
 
 
 @app.command()
