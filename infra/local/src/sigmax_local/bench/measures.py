@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -46,6 +46,13 @@ _LATENCIES = """
     FROM order_worker.orders WHERE strategy_id = 'ema-cross' AND side = 'buy' AND sent_at IS NOT NULL
       AND sent_at > (SELECT min(sent_at) FROM order_worker.orders) + make_interval(secs => $1)
 """
+_ENTER = """
+    INSERT INTO risk_gate.book_orders (client_order_id, account_id, venue, instrument_id, strategy_id, strategy_version,
+      action, side, quantity, limit_price, unit_cost, order_type, time_in_force, reduce_only, is_protective,
+      submission_at, created_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12, false, false, $13, $13)
+"""
+"""What risk-gate itself enters with each approval: a fill of an order that it does not know is an alarm."""
 _FILLED = """
     SELECT count(*) AS count, min(created_at) AS first, max(updated_at) AS last
     FROM order_worker.orders WHERE status = 'filled'
@@ -139,6 +146,8 @@ async def orders_per_second(addresses: Addresses, folder: Path, orders: int) -> 
 
 async def _approve(addresses: Addresses, orders: int, instruments: int) -> None:
     key = addresses.secrets.get("risk_gate", "approval_key").encode()
+    approved_orders = approvals(orders, instruments, key)
+    await _enter(addresses, approved_orders)
     connection = await aio_pika.connect(addresses.rabbitmq_url_as("risk_gate"))
     async with connection:
         exchange = await (await connection.channel()).get_exchange(EXCHANGE, ensure=False)
@@ -148,9 +157,37 @@ async def _approve(addresses: Addresses, orders: int, instruments: int) -> None:
                     aio_pika.Message(approved.encode(), delivery_mode=aio_pika.DeliveryMode.PERSISTENT),
                     OrderApproved.TOPIC,
                 )
-                for approved in approvals(orders, instruments, key)
+                for approved in approved_orders
             )
         )
+
+
+async def _enter(addresses: Addresses, approved_orders: Iterable[OrderApproved]) -> None:
+    connection = await asyncpg.connect(addresses.admin_urls[0])
+    try:
+        await connection.executemany(
+            _ENTER,
+            [
+                (
+                    each.client_order_id,
+                    each.account_id,
+                    each.venue,
+                    each.instrument_id,
+                    each.strategy_id,
+                    each.strategy_version,
+                    str(each.action),
+                    str(each.side),
+                    each.quantity,
+                    each.limit_price,
+                    str(each.order_type),
+                    str(each.time_in_force),
+                    each.occurred_at,
+                )
+                for each in approved_orders
+            ],
+        )
+    finally:
+        await connection.close()
 
 
 def approvals(orders: int, instruments: int, key: bytes, first: int = 0) -> list[OrderApproved]:
