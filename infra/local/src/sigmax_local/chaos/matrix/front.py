@@ -38,6 +38,8 @@ _RESTING_PCT = 50
 _VALID_S = 55.0
 _QUOTE_S = 0.5
 _SETTLE_S = 120.0
+_STAYS_S = 7.0
+"""Longer than the leading worker is silent about the venue's health: 5 s."""
 _BID, _ASK = Decimal("99.5"), Decimal("100.01")
 _SPEAKERS = ("strategy_engine", "api_gateway")
 _STOPPED = (Stage.HALTED, Stage.LOCKED)
@@ -211,6 +213,20 @@ class Front(Outside):
                 if await self.stage_of(scope, scope_id) is not before:
                     break
                 await asyncio.sleep(0.1)
+
+    async def raise_everything(self, timeout_s: float) -> None:
+        """Bring every scope back to NORMAL, until none falls again: a worker says for a while that its circuit is open.
+
+        Raises `AssertionError`.
+        """
+        loop = asyncio.get_running_loop()
+        deadline, quiet_since = loop.time() + timeout_s, loop.time()
+        while loop.time() - quiet_since < _STAYS_S:
+            lowered = await self.rows("SELECT scope, scope_id FROM risk_gate.stages WHERE stage <> 'normal'")
+            for each in lowered:
+                await self.raise_fully(Scope(each["scope"]), each["scope_id"], max(deadline - loop.time(), 0))
+                quiet_since = loop.time()
+            await asyncio.sleep(0.5)
 
 
 @asynccontextmanager

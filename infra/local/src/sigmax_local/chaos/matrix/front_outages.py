@@ -96,7 +96,7 @@ async def _cautious(scene: FrontScene, wish: Wish) -> str:
     await scene.gate.list_instrument(new.signal.instrument_id)
     await scene.speak(new)
     await scene.denied(new, DenialCode.INSTRUMENT_NEW_IN_CAUTION)
-    await scene.normal(Scope.ACCOUNT, ACCOUNT)
+    await scene.gate.raise_everything(_OPEN_S)
     return f"{outcome}; account in CAUTION"
 
 
@@ -130,7 +130,7 @@ async def all_cut_off(scene: FrontScene) -> str:
         sold = await scene.trade(Kind.EXIT)
         await _none_twice(scene, sent)
     finally:
-        await scene.normal(Scope.VENUE, _VENUE)
+        await scene.gate.raise_everything(_OPEN_S)
     return f"venue in REDUCING; new: {denied}; exit: {sold}; the cancel was repeated"
 
 
@@ -144,7 +144,7 @@ async def one_cut_off(scene: FrontScene) -> str:
             sold = await scene.trade(Kind.EXIT)
         await _none_twice(scene, sent)
     finally:
-        await scene.normal(Scope.VENUE, _VENUE)
+        await scene.gate.raise_everything(_OPEN_S)
     return f"venue in REDUCING; new: {denied}; exit: {sold}"
 
 

@@ -10,7 +10,7 @@ from sigmax_local.chaos.matrix.scenarios import Scenario, Turn
 from sigmax_local.chaos.matrix.scene import Scene
 from sigmax_local.testkit.fault_proxy import Loss
 
-_TRIES = 4
+_TRIES = 8
 _STOP_S = 5.5
 """Longer than the lease."""
 
