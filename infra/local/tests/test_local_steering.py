@@ -91,7 +91,7 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> Answering:
     monkeypatch.setattr(stacks, "found", lambda _kind: [Running()])
     monkeypatch.setattr(steering_talk, "Gateway", lambda url: Gateway(url, transport=httpx2.MockTransport(answers)))
     monkeypatch.setenv("SIGMAX_PASSWORD", "a long enough password")
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(steering_talk.console, "width", 200)
     return answers
 
 

@@ -63,7 +63,7 @@ def those(monkeypatch: pytest.MonkeyPatch) -> People:
     people = People()
     monkeypatch.setattr(stacks, "found", lambda _kind: [Running()])
     monkeypatch.setattr(steering_talk, "Gateway", lambda url: Gateway(url, transport=httpx2.MockTransport(people)))
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(steering_talk.console, "width", 200)
     monkeypatch.delenv("SIGMAX_PASSWORD", raising=False)
     return people
 
