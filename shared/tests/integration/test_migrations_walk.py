@@ -13,6 +13,9 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from api_gateway.adapters.audit import PostgresAudit
+from sigmax.runtime.clock import SystemClock
+from sigmax.runtime.database import Database
 from sigmax.runtime.migrations import VERSION_TABLE
 from sigmax.runtime.rights import MIGRATOR, postgres_roles_sql
 from sigmax.schemas.topology import SERVICES, owner_of
@@ -76,8 +79,13 @@ _VALUES = {
     "jsonb": "'{}'",
     "text[]": "'{x}'",
     "numeric[]": "'{1}'",
+    "uuid[]": "'{}'",
 }
 _LATER = "'2026-01-06 09:00+00'"
+_DONE = """
+    INSERT INTO api_gateway.audit (at, actor, action, subject, detail, address)
+    VALUES ('2026-01-06 09:00:00.5+00', 'admin', $1, 'global', $2::jsonb, '127.0.0.1')
+"""
 
 
 @pytest.fixture
@@ -103,7 +111,7 @@ class Walk:
     def __init__(self, service: str, admin: Any, url: sa.URL) -> None:
         self.owner = owner_of(service)
         self._admin = admin
-        self._url = url
+        self.url = url
         self._config = Config()
         self._config.set_main_option("script_location", str(repository() / "services" / service / "migrations"))
         script = ScriptDirectory.from_config(self._config)
@@ -117,7 +125,7 @@ class Walk:
         await self._go(lambda: command.downgrade(self._config, revision))
 
     async def _go(self, step: Callable[[], None]) -> None:
-        engine = create_async_engine(self._url, poolclass=sa.NullPool)
+        engine = create_async_engine(self.url, poolclass=sa.NullPool)
 
         def run(connection: sa.Connection) -> None:
             self._config.attributes["connection"] = connection
@@ -237,3 +245,29 @@ async def test_each_revision_goes_up_and_down_with_rows_in_every_table(
         assert await walk.structure() == made[NOTHING]
         await walk.up(walk.revisions[-1])
         assert await walk.structure() == made[walk.revisions[-1]]
+
+
+async def test_an_audit_that_went_back_a_revision_and_forth_again_still_verifies(
+    servers: Addresses, admin: Any
+) -> None:
+    """What people did is chained by the rows themselves before 0004, and by the database from then on."""
+    url = sa.make_url(servers.database_url_as(MIGRATOR).rsplit("/", 1)[0] + f"/{DATABASE}")
+    walk = Walk("api-gateway", admin, url.set(drivername="postgresql+asyncpg"))
+    await walk.up("head")
+    await admin.execute("SET session_replication_role = origin")
+    for number in range(4):
+        transaction = admin.transaction()
+        await transaction.start()
+        await admin.execute(_DONE, f"halt {number}", json.dumps({"why": 'ü "drill"'}))
+        await (transaction.rollback() if number == 1 else transaction.commit())
+
+    await walk.down("0003")
+    await walk.up("head")
+
+    database = Database(walk.url, owner=walk.owner, application="test")
+    try:
+        check = await PostgresAudit(database, SystemClock()).verify()
+    finally:
+        await database.engine.dispose()
+    assert check.is_whole, check.what
+    assert await admin.fetchval("SELECT count(*) FROM api_gateway.audit WHERE hash IS NOT NULL") == 3

@@ -5,6 +5,11 @@ What was chained before stays in its rows, with its hashes, and is verified as i
 Revision ID: 0004
 """
 
+import hashlib
+import json
+from datetime import UTC
+
+import sqlalchemy as sa
 from alembic import op
 
 from sigmax.runtime.audit_chain import audited, create_audit_chain, drop_audit_chain, unaudited
@@ -35,6 +40,13 @@ CREATE VIEW audit_trail AS
 SELECT a.entry_id, a.at, a.actor, a.action, a.subject, a.detail, a.address,
        coalesce(a.previous_hash, l.previous) AS previous_hash, coalesce(a.hash, l.hash) AS hash
 FROM audit a LEFT JOIN audit_log l ON l.kind = 'audit' AND l.subject = a.entry_id::text
+"""
+
+_UNCHAINED = (
+    "SELECT entry_id, at, actor, action, subject, detail::text AS detail, address FROM audit WHERE hash IS NULL"
+)
+_CHAIN = """
+UPDATE audit SET entry_id = :place, previous_hash = :previous, hash = :hash WHERE entry_id = :entry_id
 """
 
 
@@ -81,7 +93,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Go back to the chain of the rows themselves: only where none was written without its hashes."""
+    """Go back to the chain of the rows themselves: those written since are chained as the version before did it."""
     for table in ("audit", "commands", "approvals", "users"):
         unaudited(op, table)
     for table in ("approvals", "users"):
@@ -89,8 +101,31 @@ def downgrade() -> None:
     for statement in (
         "DROP VIEW audit_trail",
         "ALTER TABLE audit ALTER COLUMN entry_id DROP IDENTITY",
+        "ALTER TABLE audit DISABLE TRIGGER append_only",
+    ):
+        op.execute(statement)
+    _chain_rows(op.get_bind())
+    for statement in (
+        "ALTER TABLE audit ENABLE TRIGGER append_only",
         "ALTER TABLE audit ALTER COLUMN previous_hash SET NOT NULL",
         "ALTER TABLE audit ALTER COLUMN hash SET NOT NULL",
     ):
         op.execute(statement)
     drop_audit_chain(op)
+
+
+def _chain_rows(bind: sa.Connection) -> None:
+    """Number what follows the old chain without gaps, and give each row the hash over it and the one before."""
+    newest = "SELECT entry_id, hash FROM audit WHERE hash IS NOT NULL ORDER BY entry_id DESC LIMIT 1"
+    place, head = bind.execute(sa.text(newest)).one_or_none() or (0, "0" * 64)
+    for row in bind.execute(sa.text(f"{_UNCHAINED} ORDER BY entry_id")).mappings().all():
+        parts = {name: row[name] for name in ("actor", "action", "subject", "address")}
+        parts |= {
+            "at": row["at"].astimezone(UTC).isoformat(timespec="microseconds"),
+            "detail": json.loads(row["detail"]),
+        }
+        entry = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        previous, place = head, place + 1
+        head = hashlib.sha256(f"{previous}\n{entry}".encode()).hexdigest()
+        told = {"place": place, "previous": previous, "hash": head, "entry_id": row["entry_id"]}
+        bind.execute(sa.text(_CHAIN), told)
