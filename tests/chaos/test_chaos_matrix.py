@@ -1,7 +1,11 @@
 """The short form of the matrix: a choice of cells over real servers and processes, and planted bugs that it must find."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import asyncpg
 import httpx2
@@ -9,6 +13,7 @@ import pytest
 
 from sigmax_local.chaos.cells import Cell
 from sigmax_local.chaos.matrix.base import Kind
+from sigmax_local.chaos.matrix.books import lost_in_the_commit
 from sigmax_local.chaos.matrix.gate_checks import gate_books
 from sigmax_local.chaos.matrix.kills import killed
 from sigmax_local.chaos.matrix.outside import Outside
@@ -18,8 +23,9 @@ from sigmax_local.chaos.matrix.scenarios import Scenario
 from sigmax_local.chaos.matrix.scene import Scene
 from sigmax_local.chaos.report import Report
 from sigmax_local.servers import Addresses
+from sigmax_local.testkit.fault_proxy import Loss
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 
 def report_of(cells: list[Cell]) -> Report:
@@ -66,6 +72,68 @@ async def test_a_planted_bug_turns_the_report_red(
     cells = await play(Plan(bug=bug, patience_s=6), clean, tmp_path, scenarios=[Scenario("F01", "planted", play_it)])
 
     assert report_of(cells).violations[invariant] > 0
+
+
+_ABSENT = {"status": "unplaced", "submission": "absent", "reason": "late; the venue does not have it: 4 looks over 5 s"}
+_FILLED = {"status": "filled", "submission": "acked", "reason": ""}
+_FORGOTTEN = {**_ABSENT, "reason": "not sent by 10:00:00 UTC, until which the approval was valid"}
+
+
+class Fated:
+    """Stands for all around a cell: its orders become one after the other what was foretold, `(row, at the venue)`."""
+
+    workers = ()
+
+    def __init__(self, *fates: tuple[dict[str, str], int], is_told: bool = True) -> None:
+        self._fates, self._is_told, self.events = list(fates), is_told, []
+
+    def approve(self, name: str, *_: object, **__: object) -> SimpleNamespace:
+        self._row, self._there = self._fates.pop(0)
+        if self._is_told:
+            self.events.append(SimpleNamespace(client_order_id=name, status=self._row["status"]))
+        return SimpleNamespace(client_order_id=name)
+
+    async def until_ready(self, _: int) -> None: ...
+
+    async def say(self, _: object) -> None: ...
+
+    async def order(self, _: object) -> dict[str, str]:
+        return self._row
+
+    async def venue_orders(self, _: object) -> list[object]:
+        return [object()] * self._there
+
+    async def until(self, look: Callable[[], Awaitable[Any]], _: float, what: str) -> Any:
+        found = await look()
+        if found is False:
+            raise AssertionError(what)
+        return found
+
+
+async def _commit_lost(around: Any) -> str:
+    scene = Scene(1, 1, around, around, asyncio.Lock(), 4.0)
+    return await lost_in_the_commit(scene, Loss.REPLY, Kind.ENTRY, is_outcome=False)
+
+
+async def test_an_order_that_its_lease_outran_is_struck_again_and_said_so() -> None:
+    assert await _commit_lost(Fated((_FILLED, 1))) == "1 order, acked"
+    outrun = await _commit_lost(Fated((_ABSENT, 0), (_FILLED, 1)))
+    assert outrun == "1 order, acked; 1 before it later than the lease: 0 orders, unplaced"
+
+
+@pytest.mark.parametrize(
+    ("around", "text"),
+    [
+        (Fated(*[(_ABSENT, 0)] * 4), "4 times"),
+        (Fated((_ABSENT, 1)), "none was required"),
+        (Fated((_FILLED, 2)), "the venue has 2 orders"),
+        (Fated((_FORGOTTEN, 0)), "no proof"),
+        (Fated((_ABSENT, 0), is_told=False), "it is told"),
+    ],
+)
+async def test_an_order_lost_doubled_or_untold_behind_a_commit_is_no_outcome(around: Fated, text: str) -> None:
+    with pytest.raises(AssertionError, match=text):
+        await _commit_lost(around)
 
 
 _ORDER = """

@@ -9,6 +9,7 @@ from chaos_planted import PLANTED, PLANTED_WITHOUT_IDS, Plant
 from sigmax_local.chaos.report import Report
 from sigmax_local.chaos.simulation.plan import keeps_no_client_ids
 from sigmax_local.chaos.simulation.run import run
+from sigmax_local.chaos.simulation.walk import SCENE, SCENE_WITHOUT_IDS, awaits
 
 SEEDS_MAX = 600
 
@@ -30,6 +31,8 @@ def test_a_planted_bug_is_seen_where_the_venue_keeps_no_ids(
 
 def _is_seen(plant: Plant, invariant: str, seeds: Iterable[int], monkeypatch: pytest.MonkeyPatch) -> bool:
     """Play seeds until one shows the bug, and the report with it."""
+    for scene in (SCENE, SCENE_WITHOUT_IDS):
+        awaits(scene)  # which seed strikes where is remembered: as it is without a bug
     plant(monkeypatch)
     report = Report(datetime(2026, 1, 5, tzinfo=UTC), {}, is_full=False)
     for seed in seeds:

@@ -8,7 +8,7 @@ import pytest
 
 from sigmax_local.chaos.cells import Coverage
 from sigmax_local.chaos.simulation.run import Run, run
-from sigmax_local.chaos.simulation.walk import awaits, plan_of
+from sigmax_local.chaos.simulation.walk import SCENE, awaits, plan_of
 
 SEEDS = 600
 CELLS_MIN = 350
@@ -76,9 +76,9 @@ def test_a_seed_repeats_whatever_the_order_of_hashes(seed: int) -> None:
 
 
 def test_the_walk_kills_a_replica_after_every_await_of_its_scene_before_it_does_anything_else() -> None:
-    count = len(awaits())
+    count = len(awaits(SCENE))
     first = [plan_of(seed).strikes[-1] for seed in range(0, 2 * count, 2)]
 
     assert {strike.fault for strike in first} == {"killed"}
-    assert {(strike.entry, strike.nth) for strike in first} == set(awaits())
+    assert {(strike.entry, strike.nth) for strike in first} == set(awaits(SCENE))
     assert plan_of(2 * count).strikes[-1].fault != "killed"

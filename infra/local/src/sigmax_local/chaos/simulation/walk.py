@@ -17,7 +17,7 @@ from sigmax_local.chaos.simulation.strikes import FAULTS
 from sigmax_local.chaos.simulation.world import World
 
 _BTC, _ETH = "BTC/USDT@binance", "ETH/USDT@binance"
-_SCENE = Plan(
+SCENE = Plan(
     seed=0,
     scene=0,
     workers=3,
@@ -40,10 +40,10 @@ _SCENE = Plan(
     ends_at_s=12.0,
 )
 """Entries, an exit, cancels before and after the send, an answer and a request that get lost: what the walk plays."""
-_SCENE_WITHOUT_IDS = replace(
-    _SCENE,
+SCENE_WITHOUT_IDS = replace(
+    SCENE,
     venue=Capabilities(client_ids=False, execution_ids=False),
-    wishes=tuple(replace(wish, imitated_s=0.2 if wish.number % 2 else 0.0) for wish in _SCENE.wishes),
+    wishes=tuple(replace(wish, imitated_s=0.2 if wish.number % 2 else 0.0) for wish in SCENE.wishes),
 )
 """The same at a venue that keeps no ids, while somebody gives the same orders by hand."""
 _IDLE = ("guard", "health", "clock", "outbox", "outbox_sweep", "sweep", "resolver", "on_stage_changed")
@@ -54,8 +54,8 @@ _SECONDS = (0.3, 2.5, 5.0)
 def plan_of(seed: int) -> Plan:
     """Give the plan of a seed."""
     if seed % 12 == 9:
-        return _walked(seed, seed // 12, _SCENE_WITHOUT_IDS)
-    return drawn(seed) if seed % 2 else _walked(seed, seed // 2, _SCENE)
+        return _walked(seed, seed // 12, SCENE_WITHOUT_IDS)
+    return drawn(seed) if seed % 2 else _walked(seed, seed // 2, SCENE)
 
 
 def _walked(seed: int, number: int, scene: Plan) -> Plan:
@@ -72,7 +72,7 @@ def _faults() -> tuple[str, ...]:
 
 
 @cache
-def awaits(scene: Plan = _SCENE) -> tuple[tuple[str, int], ...]:
+def awaits(scene: Plan) -> tuple[tuple[str, int], ...]:
     """Play a scene once with no fault but its own, and give every await of it."""
     loop = VirtualLoop()
     asyncio.set_event_loop(loop)
