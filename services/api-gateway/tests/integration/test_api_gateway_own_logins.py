@@ -13,6 +13,9 @@ _AGO = (
     "UPDATE api_gateway.users SET password_set_at = password_set_at - $1::interval,"
     " rights_set_at = rights_set_at - $1::interval WHERE login = $2"
 )
+_ACCOUNT = (
+    "INSERT INTO risk_gate.accounts (account_id, venue, mode, currency, created_at) VALUES ($1, 'x', $2, 'USDT', now())"
+)
 
 
 async def ask(client: httpx2.AsyncClient, key: str = "key-00001") -> dict[str, Any]:
@@ -95,6 +98,7 @@ async def test_who_set_a_login_does_not_approve_what_that_login_asks_for_either(
 
 
 async def test_two_logins_that_one_admin_made_are_no_two_people(live: Any) -> None:
+    await live.rows(_ACCOUNT, "paper", "paper")
     admin = await live.signed_in()
     traders = []
     for login in ("tara", "theo"):
@@ -171,10 +175,7 @@ async def test_with_paper_money_the_day_can_be_cut_short_and_with_real_money_it_
         assert await outcome(joon, waiting) == "not-two-people", "the password is to be the owner's in any case"
         joon = await choose(live, "joon", made["password"])
         assert (await joon.get("/api/v1/system/health")).json()["approval_cooldown_s"] == 0
-        await live.rows(
-            "INSERT INTO risk_gate.accounts (account_id, venue, mode, currency, created_at)"
-            " VALUES ('real', 'x', 'live', 'USDT', now())"
-        )
+        await live.rows(_ACCOUNT, "real", "live")
         assert (await joon.get("/api/v1/system/health")).json()["approval_cooldown_s"] == 86_400
         assert await outcome(joon, waiting) == "not-two-people"
         await live.rows("DELETE FROM risk_gate.accounts")
