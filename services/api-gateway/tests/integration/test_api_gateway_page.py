@@ -232,6 +232,21 @@ async def test_two_people_lift_a_halt_on_the_page_each_with_a_login_of_their_own
         assert not [text for text in page.complaints if "Content Security Policy" in text or "exceptionThrown" in text]
 
 
+async def test_what_could_not_be_read_at_first_is_on_the_page_all_the_same(live: Any) -> None:
+    await live.seed_chain()
+    await seed_risk(live)
+    async with browser(live.process.url) as page:
+        await page.until("document.readyState === 'complete' && typeof WORDS === 'object'")
+        await page.run(
+            "(() => { const reach = window.fetch, failed = new Set(); window.fetch = (url, request) => {"
+            " if (!/risk[/](stages|postures|limits)$/.test(url) || failed.has(url)) return reach(url, request);"
+            " failed.add(url); return Promise.reject(new TypeError('away')); }; })()"
+        )
+        await sign_in(page, "admin", live.password)
+        for shown in ("a drill", "3 stop-losses in a row", "v3, admin, joon"):
+            await page.until(f"document.body.innerText.includes({json.dumps(shown)})")
+
+
 async def test_a_person_signs_in_sees_the_account_and_stays_signed_in_over_a_reload(live: Any, tmp_path: Path) -> None:
     await live.seed_chain()
     async with browser(live.process.url) as page:

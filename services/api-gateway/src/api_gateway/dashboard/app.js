@@ -187,10 +187,15 @@ async function read(name) {
   drawSoon();
 }
 
+// What could not be read is read again: "nothing yet" must not stand for what nobody could tell.
+async function readAll(names) {
+  await Promise.all(names.map((name) => read(name).catch((error) => { stale.add(name); tell(error); })));
+}
+
 async function readStale() {
   const names = [...stale];
   stale.clear();
-  await Promise.all(names.map((name) => read(name).catch(tell)));
+  await readAll(names);
 }
 
 function onEvent(event) {
@@ -208,7 +213,7 @@ async function start() {
   $("who").textContent = `${state.me.login} · ${state.me.role}`;
   $("signed-out").hidden = true;
   $("signed-in").hidden = $("logout").hidden = $("password").hidden = false;
-  await Promise.all(Object.keys(READS).map((name) => read(name).catch(tell)));
+  await readAll(Object.keys(READS));
   closeWatch();
   closeWatch = watch(["ticks", ...Object.keys(READS_AFTER)], onEvent, (isLive) => { state.isLive = isLive; drawSoon(); });
 }
