@@ -68,6 +68,8 @@ class UserStream:
 
     async def _listen(self) -> None:
         exchange = self._class(self._settings)
+        # Set before the connection is opened, which keeps it.
+        exchange.handle_message = partial(_handle, exchange.handle_message)
         try:
             await exchange.load_markets()
             async with asyncio.TaskGroup() as group:
@@ -96,6 +98,17 @@ class UserStream:
                 await self._on_trades(trades)
             if sightings:
                 await self._on_sightings(sightings)
+
+
+def _handle(handle: Callable[[Any, Any], object], client: Any, message: Any) -> None:
+    """Take in a message; one that ccxt fails on, as on a currency listed after the start, ends the connection.
+
+    Else ccxt would read nothing more, and say so to nobody, until it misses its pings minutes later.
+    """
+    try:
+        handle(client, message)
+    except Exception as error:
+        client.on_error(error)
 
 
 async def _awaited(action: Callable[[], Awaitable[object]]) -> None:
