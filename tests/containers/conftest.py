@@ -19,8 +19,9 @@ HERE = Path(__file__).parent
 PROJECT = "sigmax-tests"
 ASKED_FOR = "SIGMAX_TEST_CONTAINERS"
 KEPT = "SIGMAX_CONTAINERS_KEEP"
-ORDER = ("hardening", "reach", "trading", "scaling", "faults", "operations", "upgrade", "books")
-"""The stack is one, and what a test leaves the next one finds: the last one looks at the books of all."""
+ORDER = ("hardening", "reach", "trading", "scaling", "faults", "operations", "books", "upgrade")
+"""The stack is one, and what a test leaves the next one finds: `books` looks at the books of all. Only a step back to the
+schemas of before comes after it: it takes the audit chains away, and the heads that were told of them show that."""
 _TIMEOUT_S = 1200
 
 
