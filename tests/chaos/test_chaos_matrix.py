@@ -85,7 +85,8 @@ class Fated:
     workers = ()
 
     def __init__(self, *fates: tuple[dict[str, str], int], is_told: bool = True) -> None:
-        self._fates, self._is_told, self.events = list(fates), is_told, []
+        self._fates, self._is_told = list(fates), is_told
+        self.events: list[SimpleNamespace] = []
 
     def approve(self, name: str, *_: object, **__: object) -> SimpleNamespace:
         self._row, self._there = self._fates.pop(0)

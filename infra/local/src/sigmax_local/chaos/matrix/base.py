@@ -17,7 +17,8 @@ from sigmax_local.chaos.matrix.points import Blow, Control, Flag, Point, Strike
 from sigmax_local.chaos.matrix.stack import ChaosStack
 from sigmax_local.testkit.fault_proxy import FaultProxy, Loss, Trap
 
-STRIKE_S = 30.0
+STRIKE_S = 120.0
+"""For what takes a moment, on a machine that has other work: only what never comes waits so long."""
 SETTLE_S = 170.0
 """A proof of absence waits until no other order moves money unexplained, and looks again after up to 30 s."""
 _READY_MIN = 2
@@ -132,6 +133,16 @@ class BaseScene:
 
         await self.until(is_heard, "it is told that the order is unplaced", STRIKE_S)
         return "0 orders, unplaced"
+
+    async def one_order_if_in_time(self, approved: Named, kind: Kind) -> str | None:
+        """Wait for one order at the venue; None if its lease ended before the send, which is proven and told."""
+        row = await self.reach(approved, "unplaced", "filled", "new", "partially_filled")
+        if row["status"] != "unplaced":
+            return await self.one_order(approved, kind)
+        await self.no_order(approved)
+        # An order that nobody took up in the time of its approval is unplaced as well: that one was forgotten.
+        require("the venue does not have it" in row["reason"], f"no proof: {row['reason']}")
+        return None
 
     async def at_most_one(self, approved: Named) -> str:
         """Wait for the order's end, whichever it is; here and at the venue it is the same."""

@@ -36,15 +36,15 @@ async def without_postgres(scene: FrontScene, *, is_approved: bool) -> str:
     Nothing is sent, nobody is ready, nothing is nacked in a loop; what waited goes on, and the account is in CAUTION.
     """
     await scene.hold()
-    wish = scene.wish(strength="0.5")
     for worker in scene.stack.workers:
         await worker.postgres.away()
     try:
         if is_approved:
-            await scene.speak(wish)
-            await scene.until(partial(_is_approved, scene.gate, wish), "risk-gate approves", STRIKE_S)
+            wish = await scene.ask(Kind.ENTRY, strength="0.5")
+            await scene.until(partial(_is_approved, scene.gate, wish), "the approval is told", STRIKE_S)
         await scene.risk_gate.postgres.away()
         if not is_approved:
+            wish = scene.wish(strength="0.5")
             await scene.speak(wish)
         await asyncio.sleep(_AWAY_S)
         await _nobody_is_ready(scene)

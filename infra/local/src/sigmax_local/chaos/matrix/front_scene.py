@@ -45,13 +45,13 @@ class FrontScene(BaseScene):
         """Say a signal that nothing is to strike, and wait for its order; give its outcome."""
         return await self.one_order(await self.ask(kind, times), kind)
 
-    async def ask(self, kind: Kind, times: int = 1) -> Wish:
+    async def ask(self, kind: Kind, times: int = 1, **changes: Any) -> Wish:
         """Have a signal approved, which is said so many times at once; give it.
 
         A strategy asks again when the machine is too busy for a fresh price, or to take a resting stop away in time.
         """
         for _ in range(_TRIES):
-            wish = self.wish(kind)
+            wish = self.wish(kind, **changes)
             await asyncio.gather(*(self.speak(wish) for _ in range(times)))
             verdict = await self.verdict(wish)
             if verdict["outcome"] == "approved":

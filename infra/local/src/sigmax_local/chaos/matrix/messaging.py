@@ -28,6 +28,7 @@ _SWEPT_S = 4.0
 """By then the outbox has been swept: a row is old enough after 2 s."""
 _NOTICED_S = 15.0
 _BACK_S = 30.0
+"""What order-safety.md requires of consumers."""
 
 
 @asynccontextmanager
@@ -57,7 +58,7 @@ async def broker_gone(scene: Scene, kind: Kind, *, is_restart: bool) -> str:
                 await worker.rabbitmq.accept()
     outcome = await scene.one_order(approved, kind)
     await scene.until(lambda: _are_ready(scene), "consumers are back", _BACK_S)
-    await scene.until(lambda: _is_told(scene), "the outbox is empty", _BACK_S)
+    await scene.until(lambda: _is_told(scene), "the outbox is empty", STRIKE_S)
     second = scene.approve(Kind.ENTRY)
     await scene.gate.say(second)
     await scene.one_order(second, Kind.ENTRY)
@@ -114,7 +115,7 @@ async def not_routable(scene: Scene, topic: str) -> str:
             finally:
                 for queue in queues:
                     await queue.bind(EXCHANGE, topic)
-    await scene.until(lambda: _is_told(scene), "the outbox is empty", _BACK_S)
+    await scene.until(lambda: _is_told(scene), "the outbox is empty", STRIKE_S)
     return "1 order, acked, told later"
 
 

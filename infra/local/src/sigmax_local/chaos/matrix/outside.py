@@ -27,7 +27,7 @@ PRICE_AGE_MAX_S = 15.0
 """A busy machine may not say a price for two seconds, which is no fault that a cell is about."""
 _TICK, _LOT = Decimal("0.01"), Decimal("0.0001")
 _POLL_S = 0.05
-_RESTART_S = 30.0
+_RESTART_S = 120.0
 
 
 class Named(Protocol):

@@ -14,7 +14,8 @@ from enum import StrEnum
 from pathlib import Path
 
 _POLL_S = 0.02
-_HOLD_S_MAX = 60.0
+_HOLD_S_MAX = 240.0
+"""Longer than the run waits for whatever it lets a task go on after."""
 _FOLDER = "CHAOS_CONTROL"
 _BUG = "CHAOS_BUG"
 
