@@ -28,6 +28,8 @@ _WAIT_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Between two tries at a passing fault. The message stays with us meanwhile, unacknowledged."""
 _PATIENCE_S = 20 * 60.0
 """Below RabbitMQ's consumer timeout of 30 minutes; after it the message goes to the dead letters."""
+_TELL_S = 60.0
+"""For the alert about a dead letter: with the patience before it, still below the consumer timeout."""
 
 _handled = Histogram(
     "sigmax_message_seconds",
@@ -96,32 +98,32 @@ class Consumers:
             message = kind.decode(received.body)
             check_publisher(message, received.raw_message.exchange or "", received.raw_message.routing_key or "")
             with handling(message, received.headers):
-                await self._patiently(handler, message)
+                await self._patiently(lambda: handler(message), kind.TOPIC, _PATIENCE_S)
         except Exception as error:
             _rejected.labels(kind.TOPIC).inc()
             log.exception("message_rejected", queue=queue, message_id=received.message_id)
-            await self._tell(queue, str(received.message_id), error)
+            await self._tell(kind.TOPIC, queue, str(received.message_id), error)
             raise
         finally:
             _handled.labels(kind.TOPIC).observe(time.perf_counter() - started)
             self.last_handled_ns = self._clock.now_ns()
             self.on_handled(queue)
 
-    async def _patiently(self, handler: Callable[[M], Awaitable[None]], message: M) -> None:
-        give_up_at = time.monotonic() + _PATIENCE_S
+    async def _patiently(self, work: Callable[[], Awaitable[None]], topic: str, patience_s: float) -> None:
+        give_up_at = time.monotonic() + patience_s
         attempt = 0
         while True:
             try:
-                return await handler(message)
+                return await work()
             except Exception as error:
                 if not is_passing(error) or time.monotonic() > give_up_at:
                     raise
-                _waited.labels(message.TOPIC).inc()
-                log.warning("waiting_for_a_fault_to_pass", topic=message.topic, error=str(error))
+                _waited.labels(topic).inc()
+                log.warning("waiting_for_a_fault_to_pass", topic=topic, error=str(error))
             await asyncio.sleep(_WAIT_S[min(attempt, len(_WAIT_S) - 1)])
             attempt += 1
 
-    async def _tell(self, queue: str, message_id: str, error: Exception) -> None:
+    async def _tell(self, topic: str, queue: str, message_id: str, error: Exception) -> None:
         alert = Alert(
             **Alert.first(f"{queue}:{message_id}", self._clock.now()),
             producer=owner_of(self._service),
@@ -134,9 +136,13 @@ class Consumers:
             values={"message_id": message_id, "error": type(error).__name__},
             dedupe_key=f"message_rejected:{queue}",
         )
-        try:
+
+        async def store() -> None:
             async with self._database.transaction() as unit:
                 unit.publish(alert)
+
+        try:
+            await self._patiently(store, topic, _TELL_S)
         except Exception:
             log.exception("alert_not_stored", queue=queue)
 
