@@ -20,6 +20,10 @@ FILLED = """
     SELECT correlation_id, client_order_id, instrument_id FROM order_worker.orders
     WHERE status = 'filled' AND strategy_id = $1 ORDER BY order_id LIMIT 1
 """
+SAID = """
+    SELECT v.action, v.outcome, v.code, v.text, o.status, o.reason FROM risk_gate.verdicts AS v
+    LEFT JOIN order_worker.orders AS o USING (client_order_id) WHERE v.strategy_id = $1 ORDER BY v.created_at LIMIT 20
+"""
 FASTEST_S = "SELECT min(extract(epoch FROM sent_at - tick_received_at)) FROM order_worker.orders"
 AWAY = "http://127.0.0.1:9"
 """The discard port: nobody listens."""
@@ -56,11 +60,15 @@ async def until(condition: Callable[[], Awaitable[Any]], what: str, within_s: fl
     raise AssertionError(f"not within {within_s:.0f} s: {what}")
 
 
-async def a_filled_order(platform: Platform, strategy_id: str = "ema-cross") -> Any:
+async def a_filled_order(platform: Platform, strategy_id: str = "ema-cross", within_s: float = 60) -> Any:
     async def found() -> Any:
         return next(iter(await platform.rows(FILLED, strategy_id)), None)
 
-    return await until(found, f"{strategy_id} has an order filled")
+    try:
+        return await until(found, f"{strategy_id} has an order filled", within_s)
+    except AssertionError as error:
+        said = [tuple(row) for row in await platform.rows(SAID, strategy_id)]
+        raise AssertionError(f"{error}; said of its wishes: {said}") from error
 
 
 async def its_trace(collector: Collector, order: Any) -> list[SeenSpan]:
@@ -165,11 +173,12 @@ async def test_the_trace_of_an_order_leads_from_its_tick_to_its_fill(
 async def test_between_a_judged_signal_and_its_order_stands_who_judged(
     clean: Addresses, tmp_path: Path, collector: Collector
 ) -> None:
-    # A long fall and a long rise: the RSI leaves oversold, which asks for judgement before it buys.
-    recording = a_recording(tmp_path / "swings.parquet", seconds=240, period_s=60)
+    # A long fall and a long rise: the RSI leaves oversold, which asks for judgement before it buys. It does so once in
+    # 20 s, for two minutes: what a busy machine has denied, as for its late price, is wished for again.
+    recording = a_recording(tmp_path / "swings.parquet", seconds=240, period_s=40)
     settings = traced(collector.url, 1, seed_timeframe_s="1")
     async with running_platform(clean, recording, speed=2, settings=settings) as platform:
-        order = await a_filled_order(platform, "rsi-reversion")
+        order = await a_filled_order(platform, "rsi-reversion", within_s=120)
         spans = await its_trace(collector, order)
 
     is_one_sound_tree(spans)
