@@ -41,6 +41,7 @@ class Gate(Outside):
         self._key = addresses.secrets.get("risk_gate", "approval_key").encode()
         self._versions: dict[tuple[Scope, str], int] = {}
         self._stages: dict[tuple[Scope, str], Stage] = {}
+        self._telling = asyncio.Lock()
 
     async def tell_stages(self) -> None:
         """Tell the stages of the platform and of the account."""
@@ -52,9 +53,16 @@ class Gate(Outside):
         while True:
             await asyncio.sleep(_TELL_S)
             try:
-                await self.tell_stages()
+                async with self._telling:
+                    await self.tell_stages()
             except Exception as error:  # the broker is being restarted, and says so in many ways
                 log.warning("stages_not_told", error=repr(error))
+
+    @asynccontextmanager
+    async def silent(self) -> AsyncIterator[None]:
+        """Tell no stage by itself for the length of the block."""
+        async with self._telling:
+            yield
 
     async def stage(self, scope: Scope, scope_id: str, stage: Stage, version: int | None = None) -> StageChanged:
         """Set a stage, and give what was told; an explicit `version` may be an old one."""

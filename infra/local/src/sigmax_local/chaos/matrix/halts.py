@@ -1,6 +1,7 @@
 """F24 and F26: what cannot be trusted stops sends, and a halt stops them while requests are in flight."""
 
 import asyncio
+from datetime import UTC, datetime
 from functools import partial
 
 from sigmax.schemas.types import Scope
@@ -38,12 +39,18 @@ async def stage_unreadable(scene: Scene, scope: Scope, scope_id: str) -> str:
     await scene.prepare()
     approved = scene.approve(Kind.ENTRY)
     older = "UPDATE order_worker.stages SET told_at = now() - interval '3 minutes' WHERE scope = $1 AND scope_id = $2"
-    await scene.gate.rows(older, scope, scope_id)
-    try:
-        await scene.gate.say(approved)
-        outcome = await scene.no_order(approved)
-    finally:
+    heard = "SELECT bool_and(told_at >= $1) FROM order_worker.stages WHERE scope = $2 AND scope_id = $3"
+    async with scene.gate.silent():  # a stage that is told meanwhile is young again
+        since = datetime.now(UTC)
         await scene.gate.tell_stages()
+        last = "what was told is known"
+        await scene.until(lambda: scene.gate.value(heard, since, scope, scope_id), last, STRIKE_S)
+        await scene.gate.rows(older, scope, scope_id)
+        try:
+            await scene.gate.say(approved)
+            outcome = await scene.no_order(approved)
+        finally:
+            await scene.gate.tell_stages()
     fresh = "SELECT min(told_at) > now() - interval '1 minute' FROM order_worker.stages WHERE scope = $1"
     await scene.until(lambda: scene.gate.value(fresh, scope), "the stage is young again", STRIKE_S)
     return outcome
