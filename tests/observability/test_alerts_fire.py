@@ -26,6 +26,10 @@ pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(400)
 
 TOO_LATE_FOR_A_REQUEST_S = 4.0
 """order-worker waits 3 s for an answer."""
+_HANGS = """
+    SELECT count(*) FROM order_worker.orders
+    WHERE submission = 'unknown' OR (submission = 'sending' AND claimed_at < now() - interval '1 second')
+"""
 
 
 @dataclass(frozen=True)
@@ -130,10 +134,12 @@ async def test_money_that_nobody_can_explain_fires_until_the_books_agree(watched
 async def test_an_order_that_nobody_knows_of_fires_until_the_venue_answers(watched: Watched) -> None:
     await _trading(watched)
     async with _failing(watched):
-        for path in ("/api/v3/order", "/api/v3/openOrders", "/api/v3/myTrades"):
-            await fault(watched.platform, kind="refuse", method="GET", path=path)
         lost = {"method": "POST", "path": "/api/v3/order", "delay_s": TOO_LATE_FOR_A_REQUEST_S, "times": 1}
         await fault(watched.platform, kind="lose_answer", **lost)
+        # Only then the questions: a venue that answers none of them is sent no order.
+        await until(lambda: watched.platform.value(_HANGS), "an order waits for its answer", 120)
+        for path in ("/api/v3/order", "/api/v3/openOrders", "/api/v3/myTrades"):
+            await fault(watched.platform, kind="refuse", method="GET", path=path)
 
         await watched.alarms.until_fires("UnknownSubmission", "warning")
 
