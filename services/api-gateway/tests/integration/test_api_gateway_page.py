@@ -7,7 +7,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -29,6 +29,10 @@ A_DAY_AGO = "password_set_at = password_set_at - interval '1 day'"
 T0 = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 
 
+class RefusedError(Exception):
+    """The browser did not do what it was asked: a script, say, whose page gave way to the next one."""
+
+
 class Page:
     """One tab."""
 
@@ -38,7 +42,7 @@ class Page:
         self.complaints: list[str] = []
 
     async def call(self, method: str, **params: Any) -> Any:
-        """Call one method of the browser."""
+        """Call one method of the browser; `RefusedError` when it does not do it."""
         number = next(self._numbers)
         await self._socket.send(json.dumps({"id": number, "method": method, "params": params}))
         async with asyncio.timeout(_PATIENCE_S):
@@ -47,6 +51,8 @@ class Page:
                 if message.get("method") in ("Log.entryAdded", "Runtime.exceptionThrown"):
                     self.complaints.append(json.dumps(message["params"]))
                 if message.get("id") == number:
+                    if "error" in message:
+                        raise RefusedError(f"{method}: {message['error']}")
                     return message["result"]
 
     async def run(self, script: str) -> Any:
@@ -57,8 +63,9 @@ class Page:
     async def until(self, script: str) -> None:
         """Poll until a script gives something true."""
         for _ in range(_PATIENCE_S * 10):
-            if await self.run(script):
-                return
+            with suppress(RefusedError):
+                if await self.run(script):
+                    return
             await asyncio.sleep(0.1)
         raise AssertionError(f"never true: {script}; the page shows {await self.run('document.body.innerText')}")
 
