@@ -1,16 +1,13 @@
 """Steering from the command line, over a gateway that remembers what it was asked."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-from typer.testing import CliRunner
+from local_commands import answered_by, invoke
 
-from sigmax_local import cli, people, stacks, steering, steering_talk
-from sigmax_local.gateway import Gateway
-from sigmax_local.runs import Kind
+from sigmax_local import people, steering, steering_talk
 
 APPROVAL = {
     "approval_id": "8e03978e-40d5-43e8-bc93-6894a57f9324",
@@ -31,6 +28,9 @@ APPROVAL = {
     "next_approver_needs_own_password": False,
     "status_url": "/api/v1/commands/8e03978e",
 }
+
+
+LEFT = {"quantity": "0.1", "instrument_id": "BTC/USDT@x", "reason": "closed"}
 
 
 class Answering:
@@ -78,25 +78,13 @@ class Answering:
         }
 
 
-class Running:
-    gateway_url = "http://gateway.test"
-    secrets = Path("/nowhere")
-    kind = Kind.PROCESSES
-
-
 @pytest.fixture
 def answering(monkeypatch: pytest.MonkeyPatch) -> Answering:
     """Give the gateway of the stack that runs."""
     answers = Answering()
-    monkeypatch.setattr(stacks, "found", lambda _kind: [Running()])
-    monkeypatch.setattr(steering_talk, "Gateway", lambda url: Gateway(url, transport=httpx2.MockTransport(answers)))
+    answered_by(answers, monkeypatch)
     monkeypatch.setenv("SIGMAX_PASSWORD", "a long enough password")
-    monkeypatch.setattr(steering_talk.console, "width", 200)
     return answers
-
-
-def invoke(*words: str, typed: str = "") -> Any:
-    return CliRunner().invoke(cli.app, words, input=typed)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +160,8 @@ def test_what_waits_says_what_the_second_person_types(
     ("is_flat", "left", "said"),
     [
         (True, [], "Nothing is held that could be sold."),
-        (False, [{"quantity": "0.1", "instrument_id": "BTC/USDT@x", "reason": "closed"}], "0.1 BTC/USDT@x: closed"),
+        (False, [{**LEFT, "strategy_id": "ema-cross"}], "0.1 BTC/USDT@x of ema-cross: closed"),
+        (False, [{**LEFT, "strategy_id": "unowned"}], "0.1 BTC/USDT@x of no strategy: closed"),
         (None, [], "It goes on"),
     ],
 )

@@ -1,16 +1,11 @@
 """People on the command line: who may sign in, with a password of whose making, and since when it counts."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-from typer.testing import CliRunner
-
-from sigmax_local import cli, stacks, steering_talk
-from sigmax_local.gateway import Gateway
-from sigmax_local.runs import Kind
+from local_commands import answered_by, invoke
 
 OLD, NEW = "made by an admin, once", "rowed upon the lake at dawn"
 MINA = {
@@ -51,25 +46,13 @@ class People:
         return httpx2.Response(200, json=[self.user] if path == "/users" else self.user)
 
 
-class Running:
-    gateway_url = "http://gateway.test"
-    secrets = Path("/nowhere")
-    kind = Kind.PROCESSES
-
-
 @pytest.fixture
 def those(monkeypatch: pytest.MonkeyPatch) -> People:
     """Give the gateway of the stack that runs."""
     people = People()
-    monkeypatch.setattr(stacks, "found", lambda _kind: [Running()])
-    monkeypatch.setattr(steering_talk, "Gateway", lambda url: Gateway(url, transport=httpx2.MockTransport(people)))
-    monkeypatch.setattr(steering_talk.console, "width", 200)
+    answered_by(people, monkeypatch)
     monkeypatch.delenv("SIGMAX_PASSWORD", raising=False)
     return people
-
-
-def invoke(*words: str, typed: str = "") -> Any:
-    return CliRunner().invoke(cli.app, words, input=typed)
 
 
 def test_who_is_added_hears_of_the_own_password_and_from_when_on_the_login_counts(those: People) -> None:

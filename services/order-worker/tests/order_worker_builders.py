@@ -12,7 +12,7 @@ from order_worker.domain.terms import Terms
 from sigmax.domain.approval import client_order_id, sign
 from sigmax.domain.orders import VenueWord
 from sigmax.schemas.base import NAMESPACE
-from sigmax.schemas.control import StageChanged
+from sigmax.schemas.control import Command, CommandName, StageChanged
 from sigmax.schemas.orders import CancelRequested, OrderApproved
 from sigmax.schemas.types import (
     Action,
@@ -135,3 +135,17 @@ def a_cancel(number: int = 1, *, now: datetime = NOW, part: str = "") -> CancelR
         requested_by="a person",
         reason="a test",
     )
+
+
+def a_transfer(amount: str, *, now: datetime = NOW, **changes: Any) -> Command:
+    values: dict[str, Any] = {
+        "command": CommandName.BOOK_TRANSFER,
+        "subject": "paper",
+        "scope": Scope.ACCOUNT,
+        "values": {"asset": "USDT", "amount": amount},
+        "requested_by": "mina",
+        "approved_by": "jun",
+        "approved_at": now,
+        "reason": "from the bank",
+    }
+    return Command(**Command.first(f"transfer {amount}:{now.isoformat()}", now), **(values | changes))

@@ -37,9 +37,16 @@ def flattening(command: dict[str, Any], found: list[dict[str, Any]]) -> Text:
     """Say how a flatten ended, and what is left and why; or that it goes on."""
     if not found or found[0]["is_flat"] is None:
         return Text(f"It goes on: {_what(command)}. What is left in the end is an alert, and on the page.")
-    left = [f"  {one['quantity']} {one['instrument_id']}: {one['reason']}" for one in found[0]["remaining"]]
+    left = [
+        f"  {one['quantity']} {one['instrument_id']} of {_owner(one['strategy_id'])}: {one['reason']}"
+        for one in found[0]["remaining"]
+    ]
     said = "Nothing is held that could be sold." if found[0]["is_flat"] else "It did not end flat."
     return Text("\n".join([said, *(["Left:"] if left else []), *left]))
+
+
+def _owner(strategy_id: str) -> str:
+    return "no strategy" if strategy_id == "unowned" else strategy_id
 
 
 def waits(approval: dict[str, Any]) -> RenderableType:

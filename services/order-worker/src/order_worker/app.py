@@ -94,16 +94,12 @@ async def wire(service: Service) -> AsyncIterator[None]:
     watch = Watch(service.database, settings.account_id)
     desk = Desk(books, venue, RedisInstruments(service.redis), service.clock, terms, budget)
 
-    async def reconcile_again() -> None:
-        if desk.is_reconciled:  # the first time has its own loop
-            await reconcile(desk)
-
     stream = UserStream(
         settings.venue_class,
         venue_settings,
         on_sightings=lambda sightings: on_sightings(desk, sightings, "stream"),
         on_trades=lambda trades: on_trades(desk, trades, "stream"),
-        on_connected=reconcile_again,
+        on_connected=partial(_reconcile_again, desk),
         capabilities=settings.capabilities,
     )
 
@@ -113,20 +109,11 @@ async def wire(service: Service) -> AsyncIterator[None]:
     await books.prepare()
     await venue.start()
     try:
-        service.on(OrderApproved, partial(on_order_approved, desk=desk), prefetch=settings.prefetch)
-        service.on(CancelRequested, partial(on_cancel_requested, desk=desk))
-        service.on(StageChanged, partial(on_stage_changed, desk=desk), prefetch=1)
-        service.on(Command, partial(on_command, desk=desk), prefetch=1)
+        _consume(service, desk, settings)
         service.background(partial(_reconcile_first, desk, learn_limits), name="first_reconciliation")
-        service.background(partial(_end_when_lost, desk), name="answers")
         service.background(stream.run, name="user_stream", singleton=True)
-        service.every(_SWEEP_S, partial(sweep, desk), name="sweep")
-        service.every(_RESOLVE_S, partial(resolve_due, desk), name="resolver")
-        service.every(_POLL_S, partial(poll, desk), name="poll", singleton=True)
-        service.every(settings.reconcile_s, reconcile_again, name="reconciliation", singleton=True)
-        service.every(_GUARD_S, partial(guard, desk), name="guard", singleton=True)
-        service.every(_CLOCK_S, partial(ask_clock, desk), name="clock")
-        service.every(_HEALTH_S, partial(tell_health, desk), name="health", singleton=True)
+        _repeat(service, desk)
+        service.every(settings.reconcile_s, partial(_reconcile_again, desk), name="reconciliation", singleton=True)
         service.every(_CHECKPOINT_S, lambda: books.checkpoint(service.clock.now()), name="checkpoint", singleton=True)
         service.every(_WATCH_S, lambda: watch.look(service.clock.now()), name="watch")
         service.ready_when("reconciliation", partial(_is_reconciled, desk))
@@ -137,6 +124,28 @@ async def wire(service: Service) -> AsyncIterator[None]:
             yield
     finally:
         await venue.close()
+
+
+def _consume(service: Service, desk: Desk, settings: Settings) -> None:
+    service.on(OrderApproved, partial(on_order_approved, desk=desk), prefetch=settings.prefetch)
+    service.on(CancelRequested, partial(on_cancel_requested, desk=desk))
+    service.on(StageChanged, partial(on_stage_changed, desk=desk), prefetch=1)
+    service.on(Command, partial(on_command, desk=desk), prefetch=1)
+
+
+def _repeat(service: Service, desk: Desk) -> None:
+    service.background(partial(_end_when_lost, desk), name="answers")
+    service.every(_SWEEP_S, partial(sweep, desk), name="sweep")
+    service.every(_RESOLVE_S, partial(resolve_due, desk), name="resolver")
+    service.every(_POLL_S, partial(poll, desk), name="poll", singleton=True)
+    service.every(_GUARD_S, partial(guard, desk), name="guard", singleton=True)
+    service.every(_CLOCK_S, partial(ask_clock, desk), name="clock")
+    service.every(_HEALTH_S, partial(tell_health, desk), name="health", singleton=True)
+
+
+async def _reconcile_again(desk: Desk) -> None:
+    if desk.is_reconciled:  # the first time has its own loop
+        await reconcile(desk)
 
 
 async def _reconcile_first(desk: Desk, learn_limits: Callable[[], Awaitable[None]]) -> None:

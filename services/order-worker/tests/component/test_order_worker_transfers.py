@@ -1,30 +1,13 @@
 """Deposits and withdrawals: booked when the venue shows them, asked for once however often the command comes."""
 
 from decimal import Decimal
-from typing import Any
 
 import pytest
-from order_worker_builders import NOW
+from order_worker_builders import NOW, a_transfer
 from order_worker_world import World
 
 from order_worker.handlers.reconciling import reconcile
 from order_worker.handlers.transfers import on_command
-from sigmax.schemas.control import Command, CommandName
-from sigmax.schemas.types import Scope
-
-
-def a_transfer(amount: str, **changes: Any) -> Command:
-    values: dict[str, Any] = {
-        "command": CommandName.BOOK_TRANSFER,
-        "subject": "paper",
-        "scope": Scope.ACCOUNT,
-        "values": {"asset": "USDT", "amount": amount},
-        "requested_by": "mina",
-        "approved_by": "jun",
-        "approved_at": NOW,
-        "reason": "from the bank",
-    }
-    return Command(**Command.first(f"transfer {amount}", NOW), **(values | changes))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 import httpx2
 import pytest
-from order_worker_builders import BTC, ETH
+from order_worker_builders import BTC, ETH, a_transfer
 from order_worker_waiting import reach, until
 
 from sigmax.domain.ledger_check import (
@@ -24,8 +24,7 @@ from sigmax.domain.ledger_check import (
     Broken,
 )
 from sigmax.runtime.rabbitmq import Publisher, amqp_url
-from sigmax.schemas.control import Command, CommandName
-from sigmax.schemas.types import Scope, Side
+from sigmax.schemas.types import Side
 from sigmax_local import audit_check, ledger_check
 from sigmax_local.environment import service_environment
 from sigmax_local.operations.database import OnThisMachine
@@ -258,21 +257,6 @@ async def _says(worker: Any, what: str) -> bool:
     return what in worker.log.read_text()
 
 
-def a_transfer(amount: str, **changes: Any) -> Command:
-    now = datetime.now(UTC)
-    values: dict[str, Any] = {
-        "command": CommandName.BOOK_TRANSFER,
-        "subject": "paper",
-        "scope": Scope.ACCOUNT,
-        "values": {"asset": "USDT", "amount": amount},
-        "requested_by": "mina",
-        "approved_by": "jun",
-        "approved_at": now,
-        "reason": "from the bank",
-    }
-    return Command(**Command.first(f"{amount}:{now.isoformat()}", now), **(values | changes))
-
-
 async def test_a_deposit_beside_the_platform_stops_it_and_two_people_book_it_once(
     platform: Any, venue: Any, run_service: Any, settings: Settings
 ) -> None:
@@ -284,11 +268,12 @@ async def test_a_deposit_beside_the_platform_stops_it_and_two_people_book_it_onc
         await platform.allow()
         venue.balances["USDT"] += 500
         await until(lambda: platform.value(f"SELECT NOT ({passed})"))
-        alone = a_transfer("500", approved_by="Mina")
-        late = a_transfer("500", approved_at=datetime.now(UTC) - timedelta(minutes=11))
-        for refused in (alone, late, a_transfer("-100501"), a_transfer("NaN"), a_transfer("0")):
+        now = datetime.now(UTC)
+        alone = a_transfer("500", now=now, approved_by="Mina")
+        late = a_transfer("500", now=now - timedelta(seconds=1), approved_at=now - timedelta(minutes=11))
+        for refused in (alone, late, *(a_transfer(amount, now=now) for amount in ("-100501", "NaN", "0"))):
             await gateway.publish(refused.topic, refused.encode(), refused.message_id, {})
-        booked = a_transfer("500")
+        booked = a_transfer("500", now=datetime.now(UTC))
         for _ in range(3):
             await gateway.publish(booked.topic, booked.encode(), booked.message_id, {})
         await until(lambda: platform.value(passed))

@@ -9,6 +9,7 @@ from typing import Any
 from sigmax.schemas.orders import OrderApproved
 from sigmax.schemas.topology import EXCHANGE
 from sigmax_local.bench.measures import (
+    ENTER,
     ORDERS_TIMEOUT_S,
     STEADY_S,
     TICKS_PER_S,
@@ -28,24 +29,31 @@ _POLL_S = 0.2
 _PUBLISH = """
 import asyncio, os, sys
 from pathlib import Path
-import aio_pika
+import aio_pika, asyncpg
 from sigmax.runtime.rabbitmq import amqp_url
 
+def secret(name):
+    return Path(f"/run/secrets/{name}").read_text().strip()
+
 async def main():
-    password = Path("/run/secrets/rabbitmq_password").read_text().strip()
-    connection = await aio_pika.connect(amqp_url(os.environ["SIGMAX_RABBITMQ_URL"], "risk_gate", password))
-    async with connection:
+    exchange_name, topic, enter = sys.argv[1:]
+    bodies = sys.stdin.buffer.read().splitlines()
+    login = {"user": "risk_gate", "password": secret("database_password")}
+    books = await asyncpg.connect(os.environ["SIGMAX_DATABASE_URL"], **login)
+    await books.execute(enter, "[" + ",".join(body.decode() for body in bodies) + "]")
+    await books.close()
+    url = amqp_url(os.environ["SIGMAX_RABBITMQ_URL"], "risk_gate", secret("rabbitmq_password"))
+    async with await aio_pika.connect(url) as connection:
         channel = await connection.channel()
-        exchange = await channel.get_exchange(sys.argv[1], ensure=False)
-        bodies = sys.stdin.buffer.read().splitlines()
+        exchange = await channel.get_exchange(exchange_name, ensure=False)
         persistent = aio_pika.DeliveryMode.PERSISTENT
         await asyncio.gather(
-            *(exchange.publish(aio_pika.Message(body, delivery_mode=persistent), sys.argv[2]) for body in bodies)
+            *(exchange.publish(aio_pika.Message(body, delivery_mode=persistent), topic) for body in bodies)
         )
 
 asyncio.run(main())
 """
-"""Runs inside of risk-gate's container, whose login alone may publish approvals."""
+"""Runs inside of risk-gate's container, whose login alone may enter approvals and publish them."""
 
 
 def problem() -> str | None:
@@ -116,7 +124,7 @@ async def _orders_per_second(stack: ContainerStack, orders: int) -> float:
     key = (stack.compose.secrets / "risk_gate" / "approval_key").read_text(encoding="utf-8").strip()
     bodies = b"\n".join(one.encode() for one in approvals(orders, _INSTRUMENTS, key.encode()))
     published_at = datetime.now(UTC)
-    words = ("exec", "-T", "risk-gate", "python", "-c", _PUBLISH, EXCHANGE, OrderApproved.TOPIC)
+    words = ("exec", "-T", "risk-gate", "python", "-c", _PUBLISH, EXCHANGE, OrderApproved.TOPIC, ENTER)
     await asyncio.to_thread(
         subprocess.run, stack.compose.words(*words), input=bodies, env=dict(stack.compose.environment), check=True
     )

@@ -46,13 +46,17 @@ _LATENCIES = """
     FROM order_worker.orders WHERE strategy_id = 'ema-cross' AND side = 'buy' AND sent_at IS NOT NULL
       AND sent_at > (SELECT min(sent_at) FROM order_worker.orders) + make_interval(secs => $1)
 """
-_ENTER = """
+ENTER = """
     INSERT INTO risk_gate.book_orders (client_order_id, account_id, venue, instrument_id, strategy_id, strategy_version,
       action, side, quantity, limit_price, unit_cost, order_type, time_in_force, reduce_only, is_protective,
       submission_at, created_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12, false, false, $13, $13)
+    SELECT client_order_id, account_id, venue, instrument_id, strategy_id, strategy_version, action, side, quantity,
+      limit_price, limit_price, order_type, time_in_force, reduce_only, false, occurred_at, occurred_at
+    FROM jsonb_to_recordset($1::jsonb) AS approved (client_order_id text, account_id text, venue text,
+      instrument_id text, strategy_id text, strategy_version integer, action text, side text, quantity numeric,
+      limit_price numeric, order_type text, time_in_force text, reduce_only boolean, occurred_at timestamptz)
 """
-"""What risk-gate itself enters with each approval: a fill of an order that it does not know is an alarm."""
+"""What risk-gate itself enters with each approval, from a list of them: a fill that it does not know is an alarm."""
 _FILLED = """
     SELECT count(*) AS count, min(created_at) AS first, max(updated_at) AS last
     FROM order_worker.orders WHERE status = 'filled'
@@ -165,29 +169,14 @@ async def _approve(addresses: Addresses, orders: int, instruments: int) -> None:
 async def _enter(addresses: Addresses, approved_orders: Iterable[OrderApproved]) -> None:
     connection = await asyncpg.connect(addresses.admin_urls[0])
     try:
-        await connection.executemany(
-            _ENTER,
-            [
-                (
-                    each.client_order_id,
-                    each.account_id,
-                    each.venue,
-                    each.instrument_id,
-                    each.strategy_id,
-                    each.strategy_version,
-                    str(each.action),
-                    str(each.side),
-                    each.quantity,
-                    each.limit_price,
-                    str(each.order_type),
-                    str(each.time_in_force),
-                    each.occurred_at,
-                )
-                for each in approved_orders
-            ],
-        )
+        await connection.execute(ENTER, entries(approved_orders))
     finally:
         await connection.close()
+
+
+def entries(approved_orders: Iterable[OrderApproved]) -> str:
+    """Give approvals as the one value of `ENTER`."""
+    return f"[{','.join(each.encode().decode() for each in approved_orders)}]"
 
 
 def approvals(orders: int, instruments: int, key: bytes, first: int = 0) -> list[OrderApproved]:

@@ -99,9 +99,5 @@ async def _match(desk: Desk, order: Order, listing: Iterable[Listed]) -> Match:
     return match(order, rivals, rows, await desk.books.owned({row.venue_order_id for row in rows}))
 
 
-async def _unmatched(desk: Desk) -> list[Order]:
-    return await desk.books.unmatched(desk.clock.now() - LATE_MAX)
-
-
 async def _listings(desk: Desk, orders: Iterable[Order]) -> Mapping[str, list[Listed]]:
     return {symbol: await desk.venue.orders(symbol, since) for symbol, since in sorted(listed_from(orders).items())}

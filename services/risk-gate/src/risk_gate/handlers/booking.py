@@ -124,7 +124,7 @@ async def _look_at_identity(
     ledger.publish(
         Alert(
             **Alert.after(health, now, part="venue_identity_changed"),
-            producer="risk_gate",
+            producer=OWNER,
             level=AlertLevel.CRITICAL,
             code="venue_identity_changed",
             subject=health.account_id,
