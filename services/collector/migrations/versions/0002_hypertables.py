@@ -32,26 +32,22 @@ BEGIN
     INSERT INTO collector.tick_days (day) VALUES (day) ON CONFLICT DO NOTHING;
 END $$
 """
-_MAKE_PARTITION = """
-    EXECUTE format(
+_MAKE_PARTITION = """EXECUTE format(
         'CREATE TABLE IF NOT EXISTS collector.%I PARTITION OF collector.ticks FOR VALUES FROM (%s) TO (%s)',
         'ticks_' || to_char(day, 'YYYYMMDD'), from_ns, from_ns + 86400000000000
-    );
-"""
+    );"""
 _DROP = """
 CREATE OR REPLACE FUNCTION drop_tick_days(keep_days int) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = collector, pg_temp AS $$
 DECLARE
     old record;
-    from_ns bigint;
-    dropped int := 0;
+    {declare}dropped int := 0;
 BEGIN
     IF keep_days < 1 THEN
         RAISE EXCEPTION 'keep at least one day, not %', keep_days;
     END IF;
     PERFORM pg_advisory_xact_lock(hashtext('collector.ticks'));
     FOR old IN SELECT day FROM collector.tick_days WHERE written_at < now() - make_interval(days => keep_days) LOOP
-        from_ns := extract(epoch FROM old.day::timestamp)::bigint * 1000000000;
         {drop}
         DELETE FROM collector.tick_days WHERE day = old.day;
         dropped := dropped + 1;
@@ -60,11 +56,12 @@ BEGIN
 END $$
 """
 _DROP_PARTITION = "EXECUTE format('DROP TABLE IF EXISTS collector.%I', 'ticks_' || to_char(old.day, 'YYYYMMDD'));"
-_DROP_CHUNK = """
+_FROM = """from_ns bigint;
+    """
+_DROP_CHUNK = """from_ns := extract(epoch FROM old.day::timestamp)::bigint * 1000000000;
         PERFORM "{home}".drop_chunks(
             'collector.ticks'::regclass, older_than => from_ns + 86400000000000, newer_than => from_ns
-        );
-"""
+        );"""
 _TICKS_HYPERTABLE = """
 SELECT "{home}".create_hypertable(
     'ticks', 'ts_ns', chunk_time_interval => 86400000000000, create_default_indexes => false
@@ -110,14 +107,14 @@ def upgrade() -> None:
     _move("ticks", [_TICKS_HYPERTABLE.format(home=home)], "ix_ticks_instrument_id_ts_ns", _TICKS_INDEX)
     _move("bars", [_BARS_HYPERTABLE.format(home=home)], "bars_pkey", _BARS_KEY)
     op.execute(_ENSURE.format(make=""))
-    op.execute(_DROP.format(drop=_DROP_CHUNK.format(home=home)))
+    op.execute(_DROP.format(declare=_FROM, drop=_DROP_CHUNK.format(home=home)))
 
 
 def downgrade() -> None:
     if not op.get_bind().exec_driver_sql(_ARE_HYPERTABLES).scalar():
         return
     op.execute(_ENSURE.format(make=_MAKE_PARTITION))
-    op.execute(_DROP.format(drop=_DROP_PARTITION))
+    op.execute(_DROP.format(declare="", drop=_DROP_PARTITION))
     _move("ticks", [_PARTITIONS], "ix_ticks_instrument_id_ts_ns", _TICKS_INDEX, kind="PARTITION BY RANGE (ts_ns)")
     _move("bars", [], "bars_pkey", _BARS_KEY)
 
