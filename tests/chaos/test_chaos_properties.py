@@ -20,7 +20,7 @@ from order_worker.domain.booking import cash_after, counted, execution_of, fill_
 from order_worker.domain.budget import Bucket, Kind
 from order_worker.domain.order import Order, renumbered
 from order_worker.domain.resolving import after_absence, after_failure, is_absence_proven
-from order_worker.domain.sightings import Answer, Outcome, Sighting, Trade
+from order_worker.domain.sightings import ALL_IDS, Answer, Outcome, Sighting, Trade
 from order_worker.handlers import sending
 from order_worker.handlers.desk import Desk
 from order_worker.handlers.resolving import resolve_due
@@ -342,7 +342,12 @@ class ClaimsAndFences(RuleBasedStateMachine):
 
 
 class NowhereVenue:
-    """A venue that has no orders and never answers a cancel: only the rows are of interest here."""
+    """A venue that has no orders and takes none: only the rows are of interest here."""
+
+    capabilities = ALL_IDS
+
+    async def submit(self, _: Order) -> Answer:
+        return Answer(Outcome.REFUSED, "nowhere")
 
     async def find(self, _: Order) -> None:
         return None
