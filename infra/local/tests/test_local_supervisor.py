@@ -46,7 +46,7 @@ async def until(condition: Callable[[], bool], timeout_s: float = 20) -> None:
 def is_alive(pid: int) -> bool:
     try:
         status = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # gone, or gone between opening and reading
         return False
     return status.rsplit(")", 1)[1].split()[0] != "Z"
 
