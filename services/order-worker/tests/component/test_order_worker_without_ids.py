@@ -1,7 +1,7 @@
 """The handlers at a venue that keeps no client ids and names no trades."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +15,7 @@ from order_worker.domain.sightings import Capabilities, Sighting
 from order_worker.handlers.approvals import on_order_approved
 from order_worker.handlers.health import health_of
 from order_worker.handlers.identifying import on_command
+from order_worker.handlers.matching import adopt
 from order_worker.handlers.reconciling import reconcile
 from order_worker.handlers.resolving import resolve_due
 from order_worker.handlers.sending import sweep
@@ -162,6 +163,18 @@ async def test_a_lost_answer_is_found_by_looks_and_not_for_what_was_there_before
 
     assert (world.order().submission, world.order().status) == (Submission.ACKED, OrderStatus.FILLED)
     assert world.order().venue_order_id != before
+
+
+async def test_an_order_that_found_its_other_half_meanwhile_takes_no_second_one(world: World) -> None:
+    await world.approve()
+    known = world.order()
+    imitation = world.venue.by_hand(an_order())
+    rows = await world.desk.venue.orders(known.symbol, NOW - timedelta(minutes=1))
+    row = next(each for each in rows if each.venue_order_id == imitation)
+
+    # The resolver saw it without a venue id, before its answer came.
+    assert await adopt(world.desk, replace(known, venue_order_id=None), row, "resolver") is None
+    assert world.order() == known
 
 
 async def test_of_several_nothing_is_guessed_and_a_person_is_asked_once(world: World) -> None:

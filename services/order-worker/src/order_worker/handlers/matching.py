@@ -50,10 +50,11 @@ async def compare(desk: Desk, order: Order) -> Match:
 
 
 async def adopt(desk: Desk, order: Order, row: Listed, source: str) -> Order | None:
-    """Take a venue order into the books as this one; None when another order was faster to take it."""
+    """Take a venue order into the books as this one; None when one of the two was faster to find its other half."""
     async with desk.books.open() as page:
         await page.lock_account()
-        if await page.is_owned(row.venue_order_id):
+        current = await page.order(order.client_order_id)
+        if current is None or current.venue_order_id is not None or await page.is_owned(row.venue_order_id):
             return None
         return (await book(page, desk, order, row.sighting, News(source))).order
 

@@ -86,7 +86,7 @@ async def _by_looks(desk: Desk, order: Order) -> Order | None:
     elif (adopted := await adopt(desk, order, found.rows[0], "resolver")) is not None:
         return adopted
     else:
-        await _failed(desk, order, "what was found became another order meanwhile")
+        await _failed(desk, order, "it, or what was found for it, was recognised otherwise meanwhile")
     return None
 
 

@@ -13,7 +13,7 @@ from sigmax.schemas.orders import OrderApproved
 from sigmax.schemas.types import Scope
 from sigmax_local.chaos.matrix.kept import Worker
 from sigmax_local.chaos.matrix.outside import Named, Outside
-from sigmax_local.chaos.matrix.points import Blow, Control, Flag, Point, Strike
+from sigmax_local.chaos.matrix.points import BOOKS, Blow, Control, Flag, Point, Strike
 from sigmax_local.chaos.matrix.stack import ChaosStack
 from sigmax_local.testkit.fault_proxy import FaultProxy, Loss, Trap
 
@@ -240,6 +240,17 @@ class BaseScene:
             yield
         finally:
             self.control.lower_flag(flag, self.symbol)
+
+    @asynccontextmanager
+    async def reconciliation_held(self) -> AsyncIterator[None]:
+        """Hold the comparison with the venue for the length of the block: it finds no order by the way."""
+        held = self.control.arm(Point.RECONCILING, BOOKS, Blow.HOLD)
+        try:
+            await self.struck(held)
+            yield
+        finally:
+            held.disarm()
+            held.let_go()
 
     @asynccontextmanager
     async def nothing_sent(self, scope: Scope, scope_id: str) -> AsyncIterator[None]:

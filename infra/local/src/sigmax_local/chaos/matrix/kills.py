@@ -5,12 +5,12 @@ import signal
 from functools import partial
 
 from sigmax_local.chaos.matrix.base import STRIKE_S, Kind
-from sigmax_local.chaos.matrix.points import Blow, Flag, Point
+from sigmax_local.chaos.matrix.points import BOOKS, Blow, Flag, Point
 from sigmax_local.chaos.matrix.scenarios import Scenario, Turn
 from sigmax_local.chaos.matrix.scene import Scene
 from sigmax_local.testkit.fault_proxy import Loss
 
-_TRIES = 8
+_TRIES = 4
 _STOP_S = 5.5
 """Longer than the lease."""
 
@@ -48,13 +48,14 @@ async def stopped(scene: Scene, point: Point, kind: Kind) -> str:
 async def killed_while_asking(scene: Scene, point: Point, passing: int, *, is_there: bool) -> str:
     """Kill the worker that resolves an unknown order, between its looks; another goes on asking.
 
-    A reconciliation may find the order first: then nobody asks for it, and the next one is tried.
+    A worker that takes the lead meanwhile compares the books at once, and may find the order first: then nobody asks
+    for it, and the next one is tried.
     """
     kind = Kind.ENTRY
     for _ in range(_TRIES):
         await scene.prepare()
         approved = scene.approve(kind)
-        async with scene.striking(), scene.flag(Flag.DEAF):
+        async with scene.striking(), scene.flag(Flag.DEAF), scene.reconciliation_held():
             armed = scene.control.arm(point, approved.client_order_id, passing=passing)
             await scene.send_into(approved, Loss.SILENCE if is_there else Loss.REQUEST)
             is_struck = await scene.struck_unless_found(armed, approved)
@@ -84,7 +85,7 @@ async def killed_in_the_reconciliation(scene: Scene) -> str:
     approved = scene.approve(Kind.ENTRY)
     last = await scene.gate.value("SELECT max(reconciliation_id) FROM order_worker.reconciliations")
     async with scene.striking():
-        await scene.struck(scene.control.arm(Point.RECONCILING, "account"))
+        await scene.struck(scene.control.arm(Point.RECONCILING, BOOKS))
         await scene.gate.say(approved)
 
     async def look() -> bool:

@@ -18,6 +18,8 @@ _HOLD_S_MAX = 240.0
 """Longer than the run waits for whatever it lets a task go on after."""
 _FOLDER = "CHAOS_CONTROL"
 _BUG = "CHAOS_BUG"
+BOOKS = "books"
+"""The subject of what concerns no single order."""
 
 
 class Point(StrEnum):
@@ -54,7 +56,7 @@ class Point(StrEnum):
     CANCELED = "canceled"
     """The venue has answered the cancel, nothing of it is recorded."""
     RECONCILING = "reconciling"
-    """The venue has told its balances, nothing is concluded. Subject: `account`."""
+    """The venue has told its balances, nothing is concluded. Subject: `BOOKS`."""
 
 
 class Blow(StrEnum):
@@ -129,6 +131,8 @@ class Control:
     def arm(self, point: Point, subject: str, blow: Blow = Blow.KILL, passing: int = 1) -> Strike:
         """Arm a point for one subject; the blow falls with the `passing`-th time that a worker comes by."""
         path = self.path_of(point, subject)
+        for before in (".struck", ".go"):
+            path.with_suffix(before).unlink(missing_ok=True)
         partial = path.with_suffix(".partial")
         partial.write_text(json.dumps({"blow": blow, "passing": passing}))
         partial.rename(path)

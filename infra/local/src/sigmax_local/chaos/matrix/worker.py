@@ -26,9 +26,8 @@ from sigmax.runtime.clock import SystemClock
 from sigmax.runtime.service import Service, build_service
 from sigmax.schemas.orders import OrderApproved
 from sigmax.schemas.types import Submission
-from sigmax_local.chaos.matrix.points import Bug, Flag, Point, Points
+from sigmax_local.chaos.matrix.points import BOOKS, Bug, Flag, Point, Points
 
-ACCOUNT = "account"
 _LATER_S = 0.1
 _sending: ContextVar[str] = ContextVar("sending", default="")
 """The client order id whose submit this task is in."""
@@ -129,7 +128,7 @@ class AnnouncedVenue(_Wrapped):
 
     async def balances(self) -> Any:
         balances = await self._inner.balances()
-        await self._points.passing(Point.RECONCILING, ACCOUNT)
+        await self._points.passing(Point.RECONCILING, BOOKS)
         return balances
 
     def _hides(self, symbol: str | None) -> bool:
