@@ -43,6 +43,8 @@ class VenueOrder:
     venue_order_id: str
     approved: OrderApproved
     symbol: str
+    number: int
+    """By which the venue's list is sorted."""
     status: OrderStatus = OrderStatus.NEW
     filled: Decimal = Decimal(0)
     visible_from: float = 0.0
@@ -185,6 +187,7 @@ class SimVenue:
             venue_order_id,
             approved,
             symbol,
+            number=len(self.orders) + len(self.by_hand) + 1,
             placed_at=now,
             changed_at=now,
             reference=reference,
@@ -214,12 +217,16 @@ class SimVenue:
         """Give the orders that the venue's answers know of."""
         return [each for each in self.orders.values() if each.visible_from <= self.loop.time()]
 
-    def page(self, symbol: str, since: datetime, read: int, rows_max: int) -> list[Listed]:
-        """Give the rows of the list after so many that were read; an empty page is the end."""
+    def page(self, symbol: str, since: datetime, after: str | None, rows_max: int) -> list[Listed]:
+        """Give the rows of the list behind one that was read; an empty page is the end.
+
+        Behind its number, and not its place in the list: a row that is shown late moves no other.
+        """
         by_hand = [each for each in self.by_hand if each.visible_from <= self.loop.time()]
-        placed = sorted((*self.shown(), *by_hand), key=lambda each: each.placed_at)
-        rows = [each.listed() for each in placed if each.symbol == symbol and each.placed_at >= since]
-        return rows[read : read + rows_max]
+        placed = sorted((*self.shown(), *by_hand), key=lambda each: each.number)
+        read = next((each.number for each in placed if each.venue_order_id == after), 0)
+        rows = [each for each in placed if each.symbol == symbol and each.placed_at >= since and each.number > read]
+        return [each.listed() for each in rows[:rows_max]]
 
     def cancel(self, venue_order: VenueOrder) -> Sighting | None:
         """Cancel an order; None when nothing of it is open. A trade may be faster."""

@@ -163,8 +163,10 @@ class Wire:
         rows: list[Listed] = []
         self._venue.readers += 1
         try:
-            while page := await self._ask("page of orders", partial(self._page, symbol, since, len(rows)), pauses_s=()):
+            after: str | None = None
+            while page := await self._ask("page of orders", partial(self._page, symbol, since, after), pauses_s=()):
                 rows += page
+                after = page[-1].venue_order_id
         except VenueError:
             self._has_list_failed = True
             raise
@@ -175,8 +177,8 @@ class Wire:
             raise VenueError("an empty list right after an error says nothing")
         return rows
 
-    def _page(self, symbol: str, since: datetime, read: int) -> list[Listed]:
-        return self._venue.page(symbol, since, read, _PAGE)
+    def _page(self, symbol: str, since: datetime, after: str | None) -> list[Listed]:
+        return self._venue.page(symbol, since, after, _PAGE)
 
     async def trades_of(self, order: Order) -> list[Trade]:
         """Give the trades of one order that the venue has. Raises `VenueError`."""
