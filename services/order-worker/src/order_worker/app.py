@@ -93,7 +93,6 @@ async def wire(service: Service) -> AsyncIterator[None]:
     books = Books(service.database, terms)
     watch = Watch(service.database, settings.account_id)
     desk = Desk(books, venue, RedisInstruments(service.redis), service.clock, terms, budget)
-
     stream = UserStream(
         settings.venue_class,
         venue_settings,
@@ -111,6 +110,7 @@ async def wire(service: Service) -> AsyncIterator[None]:
     try:
         _consume(service, desk, settings)
         service.background(partial(_reconcile_first, desk, learn_limits), name="first_reconciliation")
+        service.background(partial(_end_when_lost, desk), name="answers")
         service.background(stream.run, name="user_stream", singleton=True)
         _repeat(service, desk)
         service.every(settings.reconcile_s, partial(_reconcile_again, desk), name="reconciliation", singleton=True)
@@ -134,7 +134,6 @@ def _consume(service: Service, desk: Desk, settings: Settings) -> None:
 
 
 def _repeat(service: Service, desk: Desk) -> None:
-    service.background(partial(_end_when_lost, desk), name="answers")
     service.every(_SWEEP_S, partial(sweep, desk), name="sweep")
     service.every(_RESOLVE_S, partial(resolve_due, desk), name="resolver")
     service.every(_POLL_S, partial(poll, desk), name="poll", singleton=True)
